@@ -1,0 +1,154 @@
+"""What is trained on and what is tested on: leave one manipulation out. Opens no file."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
+from deepfake_mtl.data.splits import SPLIT_NAMES, SplitName, Splits
+from deepfake_mtl.errors import ConfigurationError, CorpusError
+
+OnMissing = Literal["error", "skip"]
+
+_NAMED: Final = 5
+"""How many missing videos of a method an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The videos of one leave-one-manipulation-out experiment.
+
+    Attributes:
+        held_out: Manipulations that are neither trained nor validated on; may be empty.
+        train: Originals and seen manipulations.
+        val: Likewise, of other people.
+        test: Originals and all manipulations, of yet other people: the held-out test is made of
+            its originals and held-out fakes, the test on seen manipulations of its originals and
+            the other fakes.
+        missing: Names of videos that the splits ask for and the corpus lacks, by method.
+    """
+
+    held_out: tuple[str, ...]
+    train: tuple[VideoRecord, ...]
+    val: tuple[VideoRecord, ...]
+    test: tuple[VideoRecord, ...]
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Manipulations that are trained on."""
+        return tuple(method for method in MANIPULATIONS if method not in self.held_out)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Count the videos by split and method."""
+        return {
+            split: {
+                method: sum(record.method == method for record in getattr(self, split))
+                for method in (ORIGINAL, *MANIPULATIONS)
+            }
+            for split in SPLIT_NAMES
+        }
+
+
+def parse_held_out(held_out: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Bring the names of the manipulations to hold out into canonical order.
+
+    Args:
+        held_out: A name, several, or ``None`` or ``"none"`` for none.
+
+    Raises:
+        ConfigurationError: A name is unknown, or no manipulation is left to train on.
+    """
+    names: Collection[str]
+    if held_out is None or held_out == "none":
+        names = ()
+    elif isinstance(held_out, str):
+        names = (held_out,)
+    else:
+        names = held_out
+    unknown = [name for name in names if name not in MANIPULATIONS]
+    if unknown:
+        raise ConfigurationError(
+            f"held_out: {', '.join(unknown)} is not one of {', '.join(MANIPULATIONS)} (or none)"
+        )
+    if set(names) == set(MANIPULATIONS):
+        raise ConfigurationError("held_out: all manipulations are held out: none is left to learn")
+    return tuple(method for method in MANIPULATIONS if method in names)
+
+
+def leave_out(
+    records: Sequence[VideoRecord],
+    splits: Splits,
+    held_out: str | Sequence[str] | None,
+    on_missing: OnMissing = "error",
+) -> Fold:
+    """Choose the videos of a leave-one-manipulation-out experiment.
+
+    Args:
+        records: What the corpus holds, of one compression.
+        splits: Who is in which split.
+        held_out: The manipulation to be tested on unseen; a name, several, or none.
+        on_missing: Whether videos that the splits name and the corpus lacks are an error, or are
+            left out and listed in the result.
+
+    Raises:
+        ConfigurationError: `held_out` is not understood.
+        CorpusError: Videos are missing and may not be, or training or validation is left without
+            originals or without fakes.
+    """
+    held_out = parse_held_out(held_out)
+    available = {(record.method, record.name): record for record in records}
+    chosen: dict[SplitName, list[VideoRecord]] = {split: [] for split in SPLIT_NAMES}
+    missing: dict[str, list[str]] = {}
+    asked: dict[str, int] = {}
+    for split in SPLIT_NAMES:
+        for method in (ORIGINAL, *MANIPULATIONS):
+            if method in held_out and split != "test":
+                continue
+            names = splits[split].originals if method == ORIGINAL else splits[split].fakes
+            asked[method] = asked.get(method, 0) + len(names)
+            for name in sorted(names):
+                if record := available.get((method, name)):
+                    chosen[split].append(record)
+                else:
+                    missing.setdefault(method, []).append(name)
+    if missing and on_missing == "error":
+        raise CorpusError(_describe_missing(missing, asked))
+    fold = Fold(
+        held_out=held_out,
+        train=tuple(chosen["train"]),
+        val=tuple(chosen["val"]),
+        test=tuple(chosen["test"]),
+        missing={method: tuple(names) for method, names in missing.items()},
+    )
+    _check_usable(fold)
+    return fold
+
+
+def _describe_missing(missing: Mapping[str, Sequence[str]], asked: Mapping[str, int]) -> str:
+    lines = []
+    for method, names in missing.items():
+        if len(names) == asked[method]:
+            lines.append(f"  {method}: all {len(names)}")
+        else:
+            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            lines.append(f"  {method}: {len(names)} of {asked[method]} ({some})")
+    total = sum(map(len, missing.values()))
+    return "\n".join(
+        [
+            f"{total} of {sum(asked.values())} videos that the splits name are not there:",
+            *lines,
+            "download them, or go on without them with --data.on_missing skip",
+        ]
+    )
+
+
+def _check_usable(fold: Fold) -> None:
+    for split, videos in (("train", fold.train), ("val", fold.val)):
+        for kind, fake in (("original", False), ("manipulated", True)):
+            if not any(record.is_fake == fake for record in videos):
+                raise CorpusError(
+                    f"the {split} split is left without any {kind} video (manipulations in use: "
+                    f"{', '.join(fold.seen)}); add videos, or change --data.splits or "
+                    "--data.held_out"
+                )

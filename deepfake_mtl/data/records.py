@@ -1,0 +1,45 @@
+"""What is known about a video before it is opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ORIGINAL: Final = "original"
+"""The name that stands for the lack of a manipulation wherever a method is named."""
+
+MANIPULATIONS: Final = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+"""The four manipulations of FaceForensics++ among which one is held out."""
+
+MANIPULATION_CLASSES: Final = (ORIGINAL, *MANIPULATIONS)
+"""Names of the manipulation labels; the position of a name is its label, whatever is held out."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VideoRecord:
+    """One video of a corpus.
+
+    Attributes:
+        corpus: Name of the corpus, for example ``faceforensics``.
+        method: `ORIGINAL` or the name of the manipulation.
+        compression: ``raw``, ``c23`` or ``c40``.
+        name: Name within its folder, for example ``004`` or ``004_982``.
+        identities: Who is to be seen: the target first, then the source of a fake.
+        path: A video file, or a folder of frames as images.
+    """
+
+    corpus: str
+    method: str
+    compression: str
+    name: str
+    identities: tuple[str, ...]
+    path: Path
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether the video is manipulated."""
+        return self.method != ORIGINAL
+
+    @property
+    def key(self) -> str:
+        """Identifies the video: the same name stands under every method and compression."""
+        return f"{self.corpus}/{self.method}/{self.compression}/{self.name}"

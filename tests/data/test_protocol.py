@@ -1,0 +1,113 @@
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from deepfake_mtl.data.corpora import FaceForensics
+from deepfake_mtl.data.protocol import leave_out, parse_held_out
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
+from deepfake_mtl.data.splits import Splits, read_splits
+from deepfake_mtl.errors import ConfigurationError, CorpusError
+from tests.conftest import METHODS, PAIRS, names_of, write_splits
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Splits:
+    write_splits(tmp_path)
+    return read_splits(tmp_path)
+
+
+@pytest.fixture
+def records() -> list[VideoRecord]:
+    return [
+        VideoRecord("faceforensics", method, "c23", name, tuple(name.split("_")), Path(name))
+        for pairs in PAIRS.values()
+        for method in METHODS
+        for name in names_of(pairs, method)
+    ]
+
+
+@pytest.mark.parametrize("held_out", MANIPULATIONS)
+def test_a_fold_of_the_official_corpus(empty_official_tree: Path, held_out: str) -> None:
+    corpus = FaceForensics(empty_official_tree)
+    fold = leave_out(corpus.index(), read_splits(corpus.splits_folder), held_out)
+
+    def count(split: tuple[VideoRecord, ...], fake: bool) -> int:
+        return sum(record.is_fake == fake for record in split)
+
+    assert (count(fold.train, False), count(fold.train, True)) == (720, 2160)
+    assert (count(fold.val, False), count(fold.val, True)) == (140, 420)
+    assert (count(fold.test, False), count(fold.test, True)) == (140, 560)
+    assert sum(record.method == held_out for record in fold.test) == 140
+    assert not any(record.method == held_out for record in (*fold.train, *fold.val))
+    identities = [
+        {identity for record in split for identity in record.identities}
+        for split in (fold.train, fold.val, fold.test)
+    ]
+    assert not any(a & b for a, b in combinations(identities, 2))
+
+
+def test_several_or_none_held_out(records: list[VideoRecord], splits: Splits) -> None:
+    two = leave_out(records, splits, ["NeuralTextures", "Deepfakes"])
+    assert two.held_out == ("Deepfakes", "NeuralTextures")
+    assert {record.method for record in two.train} == {"original", "Face2Face", "FaceSwap"}
+    none = leave_out(records, splits, None)
+    assert {record.method for record in none.train} == set(MANIPULATION_CLASSES)
+    assert none == leave_out(records, splits, "none")
+
+
+def test_labels_mean_the_same_in_every_fold() -> None:
+    assert MANIPULATION_CLASSES == (
+        "original",
+        "Deepfakes",
+        "Face2Face",
+        "FaceSwap",
+        "NeuralTextures",
+    )
+
+
+def test_missing_videos_are_named_or_skipped(records: list[VideoRecord], splits: Splits) -> None:
+    fewer = [
+        record
+        for record in records
+        if record.method != "FaceSwap" and (record.method, record.name) != ("original", "002")
+    ]
+    with pytest.raises(CorpusError) as error:
+        leave_out(fewer, splits, "Deepfakes")
+    message = str(error.value)
+    # Deepfakes are asked for in the test split alone: 3 methods in 3 splits, and 2 fakes.
+    assert message.startswith("9 of 34 videos")
+    assert "FaceSwap: all 8" in message
+    assert "original: 1 of 8 (002)" in message
+    assert "--data.on_missing skip" in message
+
+    fold = leave_out(fewer, splits, "Deepfakes", on_missing="skip")
+    assert {method: len(names) for method, names in fold.missing.items()} == {
+        "original": 1,
+        "FaceSwap": 8,
+    }
+    assert fold.counts()["train"]["original"] == 3
+
+
+def test_a_missing_held_out_video_of_the_training_split_is_not_missed(
+    records: list[VideoRecord], splits: Splits
+) -> None:
+    needed = [
+        record
+        for record in records
+        if not (record.method == "Deepfakes" and record.name in splits["train"].fakes)
+    ]
+    assert not leave_out(needed, splits, "Deepfakes").missing
+
+
+def test_nothing_left_to_train_on_is_an_error(records: list[VideoRecord], splits: Splits) -> None:
+    originals = [record for record in records if not record.is_fake]
+    with pytest.raises(CorpusError, match="train split is left without any manipulated"):
+        leave_out(originals, splits, "Deepfakes", on_missing="skip")
+
+
+def test_wrong_names_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"DeepFakes is not one of Deepfakes"):
+        parse_held_out("DeepFakes")
+    with pytest.raises(ConfigurationError, match="all manipulations are held out"):
+        parse_held_out(list(MANIPULATIONS))
