@@ -1,0 +1,166 @@
+"""Which video is drawn when: balanced over classes, shared among ranks, the same after a resume."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from deepfake_mtl.errors import ConfigurationError
+
+
+class Draw(NamedTuple):
+    """A request for one training clip.
+
+    Attributes:
+        video: Position of the video in the dataset.
+        number: Ordinal of the draw in the whole training, so that no two draws are alike; the
+            dataset derives the place of the clip and its augmentation from it.
+    """
+
+    video: int
+    number: int
+
+
+class BalancedSampler(Sampler[Draw]):
+    """Draw training videos such that classes come in given shares.
+
+    Each class is gone through in a random order again and again, from epoch to epoch: within a
+    class no video is drawn twice before every other was drawn once. An epoch is a function of the
+    seed and its number alone, so a resumed run draws what an uninterrupted one does. All ranks see
+    the same epoch and take every `num_replicas`-th draw; what does not divide is left to the next
+    epoch's shuffle.
+
+    Args:
+        labels: Manipulation label of each video; 0 is an original.
+        real_fraction: Share of originals among the draws; ``None`` takes videos as they are.
+        balance_manipulations: Draw equally many of each manipulation, however many videos it has.
+        draws_per_video: Draws of an epoch over the number of videos.
+        seed: Decides all orders.
+        num_replicas: Number of ranks.
+        rank: This process's rank.
+
+    Raises:
+        ConfigurationError: A setting is out of range, or a class to be drawn has no video.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[int],
+        *,
+        real_fraction: float | None = 0.5,
+        balance_manipulations: bool = True,
+        draws_per_video: int = 1,
+        seed: int = 0,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if real_fraction is not None and not 0 < real_fraction < 1:
+            raise ConfigurationError(f"real_fraction is {real_fraction}: it lies between 0 and 1")
+        if draws_per_video < 1:
+            raise ConfigurationError(f"draws_per_video is {draws_per_video}: at least 1")
+        self._labels = np.asarray(labels)
+        self._length = len(self._labels) * draws_per_video
+        self._seed = seed
+        self._num_replicas = num_replicas
+        self._rank = rank
+        self._epoch = 0
+        self._shares = self._class_shares(real_fraction, balance_manipulations)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch to be drawn next; Lightning calls it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of draws of this rank in an epoch."""
+        return self._length // self._num_replicas
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield the draws of this rank in the chosen epoch."""
+        first = self._epoch * self._length
+        # Cumulative rounding: over any number of epochs, each class has its share to within one.
+        ends = {
+            label: (int(first * share), int((first + self._length) * share))
+            for label, share in self._cumulative()
+        }
+        videos: list[int] = []
+        previous = (0, 0)
+        for label, end in ends.items():
+            begin_end = (end[0] - previous[0], end[1] - previous[1])
+            videos.extend(self._class_draws(label, *begin_end))
+            previous = end
+        order = self._generator(0, self._epoch).permutation(len(videos))
+        count = len(self) * self._num_replicas
+        for position in range(self._rank, count, self._num_replicas):
+            yield Draw(videos[order[position]], first + position)
+
+    def _cumulative(self) -> list[tuple[int, float]]:
+        total = 0.0
+        shares = []
+        for label, share in self._shares.items():
+            total += share
+            shares.append((label, total))
+        # The last is exactly one, whatever the rounding of the sum.
+        return [*shares[:-1], (shares[-1][0], 1.0)]
+
+    def _class_draws(self, label: int, begin: int, end: int) -> list[int]:
+        members = np.flatnonzero(self._labels == label)
+        draws: list[int] = []
+        for round_ in range(begin // len(members), -(-end // len(members))):
+            order = self._generator(1, label, round_).permutation(members)
+            offset = round_ * len(members)
+            draws.extend(order[max(begin - offset, 0) : end - offset].tolist())
+        return draws
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *key])
+
+    def _class_shares(
+        self, real_fraction: float | None, balance_manipulations: bool
+    ) -> dict[int, float]:
+        labels, counts = np.unique(self._labels, return_counts=True)
+        if len(labels) == 0:
+            raise ConfigurationError("there is no video to draw from")
+        weights: NDArray[np.float64] = counts.astype(np.float64)
+        fakes = labels != 0
+        if balance_manipulations and fakes.any():
+            weights[fakes] = weights[fakes].mean()
+        if real_fraction is not None:
+            if fakes.all() or not fakes.any():
+                raise ConfigurationError(
+                    "real_fraction asks for originals and manipulated videos, but only "
+                    f"{'manipulated' if fakes.all() else 'original'} ones are there"
+                )
+            weights[fakes] *= (1 - real_fraction) / weights[fakes].sum()
+            weights[~fakes] *= real_fraction / weights[~fakes].sum()
+        shares = weights / weights.sum()
+        return dict(zip(labels.tolist(), shares.tolist(), strict=True))
+
+
+class ShardSampler(Sampler[int]):
+    """Share an evaluation among ranks, in order.
+
+    The ranks get equally many samples: the last ones of some ranks repeat the first, and metrics
+    count such repeats once (`deepfake_mtl.metrics.VideoScores`).
+
+    Args:
+        length: Number of samples.
+        num_replicas: Number of ranks.
+        rank: This process's rank.
+    """
+
+    def __init__(self, length: int, *, num_replicas: int = 1, rank: int = 0) -> None:
+        self._length = length
+        self._num_replicas = num_replicas
+        self._rank = rank
+
+    def __len__(self) -> int:
+        """Return the number of samples of this rank."""
+        return math.ceil(self._length / self._num_replicas)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the samples of this rank."""
+        for position in range(len(self)):
+            yield (position * self._num_replicas + self._rank) % self._length
