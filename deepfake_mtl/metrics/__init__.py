@@ -1,0 +1,32 @@
+"""Figures of merit: clips to videos, and videos to accuracy, AUC and recall.
+
+Knows tensors only, neither Lightning nor disks.
+"""
+
+from deepfake_mtl.metrics.binary import (
+    accuracy,
+    average_precision,
+    balanced_accuracy,
+    binary_report,
+    calibrate_threshold,
+    equal_error_rate,
+    roc_auc,
+    roc_curve,
+)
+from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
+from deepfake_mtl.metrics.video import VideoScores, VideoTable
+
+__all__ = [
+    "VideoScores",
+    "VideoTable",
+    "accuracy",
+    "average_precision",
+    "balanced_accuracy",
+    "binary_report",
+    "calibrate_threshold",
+    "confusion_matrix",
+    "equal_error_rate",
+    "recall_by_method",
+    "roc_auc",
+    "roc_curve",
+]

@@ -1,0 +1,250 @@
+"""Real or fake: figures of merit of one score a video.
+
+Everywhere a score is the probability of being fake, a label is 1 for fake and 0 for real, and a
+video is called fake if and only if ``score >= threshold``.
+
+Counting happens in integers and dividing in float64. torchmetrics is not used here: it divides in
+float32 whatever the scores are, decides by ``score > threshold``, and gives 0 where a figure does
+not exist.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepfake_mtl.errors import DeepfakeMTLError
+
+_ROUNDING = 1e-3
+
+
+class RocCurve(NamedTuple):
+    """The receiver operating characteristic, one point for each distinct score.
+
+    Attributes:
+        fpr: Float64 tensor [N]: share of real videos called fake, rising from 0 to 1.
+        tpr: Float64 tensor [N]: share of fake videos called fake, rising from 0 to 1.
+        thresholds: Float64 tensor [N], falling; the first is infinite (nothing is called fake).
+    """
+
+    fpr: Tensor
+    tpr: Tensor
+    thresholds: Tensor
+
+
+def accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | None:
+    """Share of videos that are called what they are.
+
+    Args:
+        scores: Float tensor [N] in [0, 1], probability of fake.
+        labels: Tensor [N] of 0 (real) and 1 (fake).
+        threshold: A video is called fake if its score is at least this.
+
+    Returns:
+        The share, or None if there are no videos.
+
+    Raises:
+        DeepfakeMTLError: If a score is not finite.
+        ValueError: If shapes disagree, a score is outside [0, 1] or a label is neither 0 nor 1.
+    """
+    scores, fake = _checked(scores, labels)
+    if not len(scores):
+        return None
+    return int(((scores >= threshold) == fake).sum()) / len(scores)
+
+
+def balanced_accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | None:
+    """Mean of the accuracies on real and on fake videos.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The mean, or None if one of the classes has no video.
+    """
+    scores, fake = _checked(scores, labels)
+    if not _has_both(fake):
+        return None
+    called = scores >= threshold
+    recall = int((called & fake).sum()) / int(fake.sum())
+    specificity = int((~called & ~fake).sum()) / int((~fake).sum())
+    return (recall + specificity) / 2
+
+
+def roc_curve(scores: Tensor, labels: Tensor) -> RocCurve | None:
+    """Rates of false and of true alarms over all thresholds.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The curve, no point of it left out, or None if one of the classes has no video.
+    """
+    scores, fake = _checked(scores, labels)
+    if not _has_both(fake):
+        return None
+    false_alarms, true_alarms, thresholds = _alarms(scores, fake)
+    return RocCurve(
+        false_alarms.double() / false_alarms[-1],
+        true_alarms.double() / true_alarms[-1],
+        thresholds,
+    )
+
+
+def roc_auc(scores: Tensor, labels: Tensor) -> float | None:
+    """Area under the ROC: the chance that a fake scores above a real video; ties count half.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The area, or None if one of the classes has no video.
+    """
+    scores, fake = _checked(scores, labels)
+    if not _has_both(fake):
+        return None
+    false_alarms, true_alarms, _ = _alarms(scores, fake)
+    doubled_area = (false_alarms.diff() * (true_alarms[1:] + true_alarms[:-1])).sum()
+    return int(doubled_area) / (2 * int(false_alarms[-1]) * int(true_alarms[-1]))
+
+
+def average_precision(scores: Tensor, labels: Tensor) -> float | None:
+    """Mean of the precision over the recall, without interpolation, fake being what is looked for.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The mean, or None if one of the classes has no video.
+    """
+    scores, fake = _checked(scores, labels)
+    if not _has_both(fake):
+        return None
+    false_alarms, true_alarms, _ = _alarms(scores, fake)
+    precision = true_alarms[1:].double() / (true_alarms + false_alarms)[1:]
+    return float((precision * true_alarms.diff()).sum() / true_alarms[-1])
+
+
+def equal_error_rate(scores: Tensor, labels: Tensor) -> float | None:
+    """The rate at which as many real videos are called fake as fake videos are called real.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The rate at which the ROC, its points joined by straight lines, crosses FPR = 1 - TPR; or
+        None if one of the classes has no video.
+    """
+    curve = roc_curve(scores, labels)
+    if curve is None:
+        return None
+    # Falls strictly from 1 to -1 along the curve, so there is exactly one crossing.
+    excess = 1 - curve.tpr - curve.fpr
+    after = int((excess <= 0).nonzero()[0])
+    step = excess[after - 1] / (excess[after - 1] - excess[after])
+    return float(torch.lerp(curve.fpr[after - 1], curve.fpr[after], step))
+
+
+def calibrate_threshold(scores: Tensor, labels: Tensor) -> float | None:
+    """The threshold with the best balanced accuracy, to be found on validation videos.
+
+    Balanced, because a leave-one-manipulation-out fold validates on three fakes for each original.
+    The candidates are the midpoints between neighbouring scores, 0 and 1 being neighbours of the
+    outermost ones. Of equally good candidates the one nearest to 0.5 is taken, and of two equally
+    near ones the lower.
+
+    Args and raised errors as in `accuracy`.
+
+    Returns:
+        The threshold, inside (0, 1], or None if one of the classes has no video.
+    """
+    scores, fake = _checked(scores, labels)
+    if not _has_both(fake):
+        return None
+    levels = torch.unique(torch.cat([scores, scores.new_tensor([0.0, 1.0])]))
+    below, above = levels[:-1], levels[1:]
+    middle = (below + above) / 2
+    # The midpoint of two adjacent floating-point numbers may be rounded to the lower one, which
+    # would then be called fake.
+    candidates = torch.where(middle > below, middle, above)
+    reals, fakes = scores[~fake].sort().values, scores[fake].sort().values
+    hits = len(fakes) - torch.searchsorted(fakes, candidates)
+    passes = torch.searchsorted(reals, candidates)
+    quality = hits * len(reals) + passes * len(fakes)  # integers: ties are exact
+    best = candidates[quality == quality.max()]
+    distance = (best - 0.5).abs()
+    return float(best[distance == distance.min()].min())
+
+
+def binary_report(
+    scores: Tensor, labels: Tensor, threshold: float | None
+) -> dict[str, float | None]:
+    """All figures of one set of videos.
+
+    Args:
+        scores: Float tensor [N] in [0, 1], probability of fake.
+        labels: Tensor [N] of 0 (real) and 1 (fake).
+        threshold: A threshold calibrated on other videos, or None if there is none.
+
+    Returns:
+        ``accuracy`` and ``balanced_accuracy`` (at 0.5), ``auc``, ``average_precision``, ``eer``,
+        ``accuracy_calibrated`` and ``balanced_accuracy_calibrated`` (at the threshold),
+        ``threshold``, and the numbers of videos ``real`` and ``fake``. A figure that does not
+        exist, for one class alone or without a threshold, is None.
+
+    Raises:
+        DeepfakeMTLError: If a score is not finite.
+        ValueError: If shapes disagree, a score is outside [0, 1] or a label is neither 0 nor 1.
+    """
+    scores, fake = _checked(scores, labels)
+    calibrated: tuple[float | None, float | None] = (None, None)
+    if threshold is not None:
+        calibrated = (
+            accuracy(scores, fake, threshold),
+            balanced_accuracy(scores, fake, threshold),
+        )
+    return {
+        "accuracy": accuracy(scores, fake),
+        "balanced_accuracy": balanced_accuracy(scores, fake),
+        "auc": roc_auc(scores, fake),
+        "average_precision": average_precision(scores, fake),
+        "eer": equal_error_rate(scores, fake),
+        "accuracy_calibrated": calibrated[0],
+        "balanced_accuracy_calibrated": calibrated[1],
+        "threshold": threshold,
+        "real": int((~fake).sum()),
+        "fake": int(fake.sum()),
+    }
+
+
+def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores as float64 and labels as bool, on the CPU: not every device has float64."""
+    scores, labels = scores.detach().cpu().double(), labels.detach().cpu()
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ValueError(
+            f"scores and labels must be of one shape [N]; "
+            f"they are {tuple(scores.shape)} and {tuple(labels.shape)}"
+        )
+    unusable = int((~scores.isfinite()).sum())
+    if unusable:
+        raise DeepfakeMTLError(
+            f"{unusable} of {len(scores)} scores are not finite, so no figure can be computed. "
+            "The training has probably diverged: lower the learning rate, or train in float32."
+        )
+    # Probabilities that were added up in float32 or less may exceed 1 by rounding.
+    if ((scores < -_ROUNDING) | (scores > 1 + _ROUNDING)).any():
+        raise ValueError("scores must be probabilities in [0, 1]; apply a sigmoid to logits first")
+    if not ((labels == 0) | (labels == 1)).all():
+        raise ValueError("labels must be 0 (real) or 1 (fake)")
+    return scores, labels.bool()
+
+
+def _has_both(fake: Tensor) -> bool:
+    return bool(fake.any()) and not bool(fake.all())
+
+
+def _alarms(scores: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers of false and of true alarms at each threshold, which falls from infinity."""
+    order = scores.argsort(descending=True)
+    scores, fake = scores[order], fake[order]
+    last_of_level = torch.cat([scores[1:] != scores[:-1], torch.tensor([True])])
+    nothing = torch.zeros(1, dtype=torch.int64)
+    true_alarms = torch.cat([nothing, fake.cumsum(0)[last_of_level]])
+    false_alarms = torch.cat([nothing, (~fake).cumsum(0)[last_of_level]])
+    thresholds = torch.cat([scores.new_tensor([torch.inf]), scores[last_of_level]])
+    return false_alarms, true_alarms, thresholds

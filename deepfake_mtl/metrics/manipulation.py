@@ -1,0 +1,60 @@
+"""Which manipulation: how each is found, and with which others it is confused."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+
+def recall_by_method(
+    scores: Tensor, labels: Tensor, methods: Sequence[str], threshold: float = 0.5
+) -> dict[str, float | None]:
+    """Share of the videos of each method that are called what they are.
+
+    Args:
+        scores: Float tensor [N] in [0, 1], probability of fake.
+        labels: Integer tensor [N], positions in `methods`.
+        methods: Names of the labels; the first stands for originals, all others for fakes.
+        threshold: A video is called fake if its score is at least this.
+
+    Returns:
+        For each fake method the share called fake, and for originals the share called real; None
+        where a method has no video.
+
+    Raises:
+        ValueError: If shapes disagree or a label is no position in `methods`.
+    """
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ValueError(
+            f"scores and labels must be of one shape [N]; "
+            f"they are {tuple(scores.shape)} and {tuple(labels.shape)}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(methods):
+        raise ValueError(f"labels must be in [0, {len(methods)})")
+    # In float64, or a threshold between two float32 scores would be rounded onto one of them.
+    right = (scores.double() >= threshold) == (labels > 0)
+    videos = torch.bincount(labels, minlength=len(methods))
+    hits = torch.bincount(labels[right], minlength=len(methods))
+    return {
+        method: int(hit) / int(count) if count else None
+        for method, hit, count in zip(methods, hits, videos, strict=True)
+    }
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+    """Numbers of videos by what they are and what they are taken for.
+
+    Args:
+        labels: Integer tensor [N] in [0, num_classes).
+        predictions: Integer tensor [N] in [0, num_classes).
+        num_classes: Number of classes.
+
+    Returns:
+        Int64 tensor [num_classes, num_classes]; rows are the truth.
+
+    Raises:
+        RuntimeError: If a label or a prediction is out of range.
+    """
+    counts: Tensor = multiclass_confusion_matrix(predictions, labels, num_classes)
+    return counts.long()

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from deepfake_mtl.metrics import confusion_matrix, recall_by_method
+
+METHODS = ("original", "Deepfakes", "Face2Face", "FaceSwap")
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.31])
+def test_recall_agrees_with_scikit_learn(threshold):
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 90)  # no FaceSwap
+    scores = generator.choice([0.1, 0.31, 0.5, 0.9], 90)
+    recall = recall_by_method(
+        torch.from_numpy(scores), torch.from_numpy(labels), METHODS, threshold
+    )
+    called = scores >= threshold
+    assert list(recall) == list(METHODS)
+    assert recall["FaceSwap"] is None
+    fake = labels > 0
+    assert recall["original"] == pytest.approx(sk.recall_score(fake, called, pos_label=0))
+    for label in (1, 2):
+        of = labels == label
+        assert recall[METHODS[label]] == pytest.approx(sk.recall_score(fake[of], called[of]))
+
+
+def test_recall_refuses_labels_without_a_name():
+    with pytest.raises(ValueError, match="labels"):
+        recall_by_method(torch.tensor([0.5]), torch.tensor([4]), METHODS)
+
+
+@pytest.mark.parametrize("size", [0, 50])
+def test_confusion_matrix_agrees_with_scikit_learn(size):
+    generator = np.random.default_rng(2)
+    labels, predictions = generator.integers(0, 4, (2, size))
+    counts = confusion_matrix(torch.from_numpy(labels), torch.from_numpy(predictions), 4)
+    assert counts.dtype == torch.int64
+    expected = np.zeros((4, 4), int)
+    if size:
+        expected = sk.confusion_matrix(labels, predictions, labels=range(4))
+    np.testing.assert_array_equal(counts, expected)
