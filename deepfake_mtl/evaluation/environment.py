@@ -1,0 +1,54 @@
+"""With what a figure was computed."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from deepfake_mtl import __version__
+
+PACKAGES: Final = (
+    "torch",
+    "pytorch-lightning",
+    "torchvision",
+    "torchmetrics",
+    "av",
+    "albumentations",
+    "numpy",
+)
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python and of the packages that figures depend on, platform and device.
+
+    Returns:
+        Names to versions, and ``platform`` and ``device``: kinds of machine, never its name, nor
+        that of its user.
+    """
+    return {
+        "python": platform.python_version(),
+        "deepfake-mtl": __version__,
+        **{package: _version(package) for package in PACKAGES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": _device(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

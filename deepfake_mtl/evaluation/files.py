@@ -1,0 +1,27 @@
+"""Files that are either whole or not there."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Writes a text file by way of a temporary one beside it.
+
+    Args:
+        path: Where to; missing folders are made, a file that is there is replaced.
+        text: Written as UTF-8, its line ends as they are.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If the file cannot be written; what was there before is left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

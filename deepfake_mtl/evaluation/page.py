@@ -1,0 +1,157 @@
+"""The results of a test as one HTML file that needs nothing beside it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypedDict, get_args
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.evaluation import figures, table
+from deepfake_mtl.evaluation.examples import RULE, Example
+from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.predictions import Group, Prediction
+from deepfake_mtl.evaluation.results import Results
+from deepfake_mtl.metrics import roc_auc, roc_curve
+from deepfake_mtl.metrics.binary import RocCurve
+
+_GROUP_TITLES: Final[dict[Group, str]] = {
+    "original": "Originals",
+    "seen": "Seen manipulations",
+    "held_out": "Held-out manipulations",
+}
+
+
+class _Card(TypedDict):
+    prediction: Prediction
+    verdict: str
+    frames: list[str]
+
+
+class _Gallery(TypedDict):
+    group: Group
+    title: str
+    right: list[_Card]
+    wrong: list[_Card]
+
+
+def write_page(
+    folder: Path,
+    results: Results,
+    predictions: Sequence[Prediction],
+    examples: Sequence[Example],
+    title: str,
+) -> Path:
+    """Writes ``results.html``: tables, ROC, histogram, confusion matrix, examples and set-up.
+
+    Args:
+        folder: Where to; made if it is missing.
+        results: The content of ``results.json``.
+        predictions: Those that the results were computed from.
+        examples: Videos to be shown, chosen by `deepfake_mtl.evaluation.choose_examples`.
+        title: The heading of the page.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DeepfakeMTLError: If a score is not finite.
+        OSError: If the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("deepfake_mtl.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = table.percent
+    environment.filters["zip"] = zip
+    text = environment.get_template("results.html").render(
+        title=title,
+        results=results,
+        synthetic=table.SYNTHETIC,
+        absent=table.ABSENT,
+        original=ORIGINAL,
+        seen=table.seen_methods(results),
+        calibrated=table.calibrated_name(results),
+        threshold=table.threshold_of(results),
+        rows=table.report_rows(results),
+        reasons=table.reasons(results),
+        clips=_clips(predictions),
+        roc=_roc(results, predictions),
+        histogram=_histogram(results, predictions),
+        rule=RULE,
+        galleries=_galleries(results, examples),
+        config=json.dumps(results["config"], indent=2, ensure_ascii=False, default=str),
+    )
+    return write_whole(folder / "results.html", text)
+
+
+def _clips(predictions: Sequence[Prediction]) -> str:
+    """How many clips a video gave, in words."""
+    counts = sorted({each.clips for each in predictions})
+    if not counts:
+        return "no clips"
+    if len(counts) > 1:
+        return f"{counts[0]} to {counts[-1]} clips"
+    return "1 clip" if counts == [1] else f"{counts[0]} clips"
+
+
+def _roc(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
+    groups = [(each.group(results["held_out"]), each) for each in predictions]
+    curves: dict[Group, tuple[RocCurve, float]] = {}
+    sets: tuple[Group, ...] = ("seen", "held_out")
+    for chosen in sets:
+        members = [each for group, each in groups if group in ("original", chosen)]
+        scores = torch.tensor([each.score for each in members], dtype=torch.float64)
+        labels = torch.tensor([each.label for each in members], dtype=torch.int64)
+        curve, auc = roc_curve(scores, labels), roc_auc(scores, labels)
+        if curve is not None and auc is not None:
+            curves[chosen] = (curve, auc)
+    # Drawn by this package from numbers and fixed names: safe as markup.
+    return Markup(figures.roc_svg(curves)) if curves else None  # noqa: S704
+
+
+def _histogram(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
+    scores = {
+        group: [each.score for each in predictions if each.group(results["held_out"]) == group]
+        for group in get_args(Group)
+    }
+    scores = {group: values for group, values in scores.items() if values}
+    if not scores:
+        return None
+    return Markup(figures.histogram_svg(scores, table.threshold_of(results)))  # noqa: S704
+
+
+def _galleries(results: Results, examples: Sequence[Example]) -> list[_Gallery]:
+    galleries: list[_Gallery] = []
+    for group in get_args(Group):
+        members = [
+            example
+            for example in examples
+            if example.prediction.group(results["held_out"]) == group
+        ]
+        if members:
+            galleries.append(
+                {
+                    "group": group,
+                    "title": _GROUP_TITLES[group],
+                    "right": [_card(each) for each in members if each.prediction.is_right],
+                    "wrong": [_card(each) for each in members if not each.prediction.is_right],
+                }
+            )
+    return galleries
+
+
+def _card(example: Example) -> _Card:
+    prediction = example.prediction
+    called = "fake" if prediction.score >= 0.5 else "real"
+    return {
+        "prediction": prediction,
+        "verdict": f"called {called}, {'rightly' if prediction.is_right else 'wrongly'}",
+        "frames": figures.frames_as_png(example.frames),
+    }

@@ -1,0 +1,150 @@
+"""What a detector says about each video, and the file ``predictions.csv`` that holds it."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.evaluation.files import write_whole
+
+COLUMNS: Final = ("key", "method", "label", "score", "clips")
+"""The columns of ``predictions.csv`` that come before those of the tasks."""
+
+
+Group = Literal["original", "seen", "held_out"]
+"""Where a video stands in a leave-one-manipulation-out test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The verdict on one video.
+
+    Attributes:
+        key: Identifies the video; see `deepfake_mtl.data.records.VideoRecord.key`.
+        method: ``original`` or the name of the manipulation.
+        label: Whether the video is fake.
+        score: Probability of fake, the mean over the clips.
+        clips: Number of clips that were averaged.
+        outputs: Further outputs, means over the clips, named ``<task>/<output>``.
+    """
+
+    key: str
+    method: str
+    label: bool
+    score: float
+    clips: int
+    outputs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the video is called what it is at the threshold of 0.5."""
+        return (self.score >= 0.5) == self.label
+
+    def group(self, held_out: Sequence[str]) -> Group:
+        """Tells originals, manipulations that were trained on, and those held out from training.
+
+        Args:
+            held_out: Names of the manipulations that were held out.
+        """
+        if self.method == ORIGINAL:
+            return "original"
+        return "held_out" if self.method in held_out else "seen"
+
+
+def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
+    """Writes ``predictions.csv``: one line a video, sorted by key, label 1 for fake.
+
+    Args:
+        folder: Where to; made if it is missing.
+        predictions: All of them with the same outputs.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DeepfakeMTLError: If a number is not finite.
+        ValueError: If a key comes twice, or the outputs differ between videos.
+        OSError: If the file cannot be written.
+    """
+    names = list(predictions[0].outputs) if predictions else []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*COLUMNS, *names])
+    keys: set[str] = set()
+    for prediction in sorted(predictions, key=lambda each: each.key):
+        if prediction.key in keys:
+            raise ValueError(f"two predictions for the video {prediction.key}")
+        if prediction.outputs.keys() != set(names):
+            raise ValueError(f"{prediction.key} has other outputs than the other videos")
+        keys.add(prediction.key)
+        numbers = [prediction.score, *(prediction.outputs[name] for name in names)]
+        if not all(map(math.isfinite, numbers)):
+            raise DeepfakeMTLError(
+                f"{prediction.key}: the network gives outputs that are not finite. "
+                "The training has probably diverged: lower the learning rate, or train in float32."
+            )
+        score, *outputs = map(repr, map(float, numbers))
+        table.writerow(
+            [
+                prediction.key,
+                prediction.method,
+                int(prediction.label),
+                score,
+                prediction.clips,
+                *outputs,
+            ]
+        )
+    return write_whole(folder / "predictions.csv", text.getvalue())
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Reads what `write_predictions` wrote, to the last bit.
+
+    Args:
+        path: The file, or the folder that it is in.
+
+    Returns:
+        One prediction a line, in the order of the file.
+
+    Raises:
+        DeepfakeMTLError: If there is no such file, or it is no ``predictions.csv``.
+    """
+    if path.is_dir():
+        path = path / "predictions.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(_parse(path, csv.reader(file)))
+    except FileNotFoundError:
+        raise DeepfakeMTLError(
+            f"{path}: no such file; `deepfake-mtl test` writes it into its run folder"
+        ) from None
+    except UnicodeDecodeError:
+        raise DeepfakeMTLError(f"{path}: no text file in UTF-8") from None
+
+
+def _parse(path: Path, lines: Iterator[list[str]]) -> Iterator[Prediction]:
+    header = next(lines, [])
+    if tuple(header[: len(COLUMNS)]) != COLUMNS:
+        raise DeepfakeMTLError(f"{path}: the first line must begin with {','.join(COLUMNS)}")
+    names = header[len(COLUMNS) :]
+    for number, line in enumerate(lines, start=2):
+        try:
+            key, method, label, score, clips, *outputs = line
+            yield Prediction(
+                key,
+                method,
+                {"0": False, "1": True}[label],
+                float(score),
+                int(clips),
+                dict(zip(names, map(float, outputs), strict=True)),
+            )
+        except (ValueError, KeyError):
+            raise DeepfakeMTLError(
+                f"{path}: line {number} does not fit the columns {','.join(header)}; "
+                "write the file again with `deepfake-mtl test`"
+            ) from None

@@ -1,0 +1,195 @@
+import base64
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from deepfake_mtl.data.records import MANIPULATIONS
+from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.evaluation import Example, Prediction
+from deepfake_mtl.evaluation.figures import frames_as_png
+from deepfake_mtl.evaluation.page import write_page
+from tests.evaluation import world
+
+VOID = {"meta", "img", "br", "path", "use"}
+
+
+class Reader(HTMLParser):
+    """Collects the text of a page and checks that its elements are closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.links, self.words, self.tags = [], [], [], [], set()
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.collect(attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        self.collect(attrs)
+
+    def collect(self, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in {"src", "href", "xlink:href"}]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def render(tmp_path, results, made, examples=(), title="A run"):
+    path = write_page(tmp_path, results, made, examples, title)
+    assert [each.name for each in tmp_path.iterdir()] == ["results.html"]
+    html = path.read_text(encoding="utf-8")
+    return html, Reader(html)
+
+
+def test_the_page_holds_every_figure_and_needs_nothing_else(tmp_path):
+    made = world.predictions()
+    results = world.results(made)
+    html, page = render(tmp_path, results, made, world.examples(made))
+
+    figures = results["figures"]
+    shares = [
+        value
+        for report in (figures["held_out"], figures["seen"])
+        for key, value in report.items()
+        if key not in {"threshold", "real", "fake"}
+    ]
+    for recall in figures["recall"].values():
+        shares += [recall["recall"], recall["recall_calibrated"]]
+    for share in shares:
+        assert f"<td>{100 * share:.1f}<" in html
+    for row in figures["confusion"]["counts"]:
+        cells = r"\s*".join(rf"<td [^>]*>{count}</td>" for count in row)
+        assert re.search(cells, html)
+    for text in (
+        *("40 / 40", "40 / 120", "0.431", "719", "2153", "6 of Face2Face", "3.12.1"),
+        *("Synthetic corpus: these figures say nothing about FaceForensics++", results["command"]),
+        *(results["counts"]["corrupt"][0], '"learning_rate": 0.001', results["checkpoint"]),
+    ):
+        assert text in page.text, text
+
+    assert "script" not in page.tags
+    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", html)
+    assert not re.search(r"https?:|//|@import|url\((?!#)", without_pictures)
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links if link[0] == "#"} <= set(page.ids)
+
+
+def test_examples_show_their_frames_and_verdicts(tmp_path):
+    made = [
+        Prediction("ff/original/c23/001", "original", False, 0.97, 4),
+        Prediction("ff/NeuralTextures/c23/002_003", "NeuralTextures", True, 0.62, 4),
+    ]
+    frames = np.zeros((9, 32, 48, 3), np.uint8)
+    frames[..., 0] = 25 * np.arange(9)[:, None, None]  # red rises with time
+    examples = [Example(each, frames) for each in made]
+    html, page = render(tmp_path, world.results(made), made, examples)
+    assert "✗ called fake, wrongly" in page.text
+    assert "✓ called fake, rightly" in page.text
+    assert "score 0.970" in page.text
+    assert html.count("<img ") == 12
+
+    reds = []
+    for address in frames_as_png(frames, count=3, side=24):
+        png = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
+        picture = cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
+        assert picture.shape == (16, 24, 3)
+        reds.append(int(picture[0, 0, 0]))
+    assert reds == [0, 100, 200]
+    assert len(frames_as_png(frames[:1])) == 1
+
+
+def test_names_are_escaped(tmp_path):
+    bad = """</p><html>'"&<script>alert(1)</script>"""
+    made = world.predictions(videos=3)
+    made = [replace(each, key=each.key + bad) for each in made]
+    made.append(replace(made[-1], method=bad))
+    results = world.results(
+        made,
+        held_out=[bad],
+        corpus={"name": bad, "compression": bad, "synthetic": False},
+        checkpoint=bad,
+        config={bad: bad},
+        versions={bad: bad},
+        command=bad,
+        counts={"missing": {bad: 1}, "corrupt": [bad]},
+    )
+    html, page = render(tmp_path, results, made, world.examples(made, [bad]), title=bad)
+    assert "script" not in page.tags
+    assert html.count("<html") == 1
+    assert page.text.count("alert(1)") > 15
+    assert "ynthetic corpus" not in html
+
+
+@pytest.mark.parametrize(
+    ("made", "held_out"),
+    [
+        (world.predictions(videos=4, head=False), world.HELD_OUT),
+        (world.predictions(videos=4), ()),
+        (world.predictions(videos=4), MANIPULATIONS),
+        (world.predictions(videos=4, methods=("original",)), world.HELD_OUT),
+        (world.predictions(videos=4, methods=("NeuralTextures",)), world.HELD_OUT),
+        ([], ()),
+    ],
+    ids=["no head", "nothing held out", "all held out", "only real", "only fake", "no videos"],
+)
+def test_the_page_stands_whatever_is_lacking(tmp_path, made, held_out):
+    results = world.results(made, held_out, None, seed=None, checkpoint=None, counts={})
+    del results["command"]
+    html, page = render(tmp_path, results, made)
+    assert "No examples were drawn" in page.text
+    assert ("manipulation head" in page.text) == (results["figures"]["confusion"] is not None)
+    assert "calibrated on validation" not in page.text
+    both = {each.label for each in made} == {False, True}
+    assert ("There is no ROC" in page.text) != both
+    assert not re.search(r"\b(nan|None|inf)\b", html.replace("None.", ""))
+
+
+def test_the_same_results_give_the_same_page(tmp_path):
+    made = world.predictions(videos=4)
+    pages = []
+    for name in "ab":
+        path = write_page(tmp_path / name, world.results(made), made, world.examples(made), "A run")
+        pages.append(path.read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_a_page_that_cannot_be_made_leaves_nothing(tmp_path):
+    made = world.predictions(videos=2)
+    results = world.results(made)
+    made.append(Prediction("ff/original/c23/001", "original", False, math.nan, 1))
+    with pytest.raises(DeepfakeMTLError, match="not finite"):
+        write_page(tmp_path, results, made, [], "A run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_need_neither_pictures_nor_lightning():
+    code = (
+        "import sys, deepfake_mtl.evaluation\n"
+        "ours = {'deepfake_mtl.evaluation.figures', 'deepfake_mtl.evaluation.page'}\n"
+        "print((ours | {'pytorch_lightning', 'jinja2', 'cv2', 'av'}) & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
