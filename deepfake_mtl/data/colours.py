@@ -1,0 +1,93 @@
+"""One conversion from decoded frames to RGB, for real and fake alike."""
+
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+_PLANAR_YUV: Final = frozenset(
+    f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("444", "422", "420")
+)
+_FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
+_BT601: Final = (0.299, 0.114)
+_LUMA_WEIGHTS: Final = {  # of red and blue, by AVColorSpace (ITU-T H.273, table 4)
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: _BT601,  # BT.470 BG
+    6: _BT601,  # SMPTE 170M
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020
+}
+_ACCURATE: Final = (
+    Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+)
+_REFORMATTER: Final = (
+    VideoReformatter()
+)  # shared: a new one for each frame costs more than its work
+
+
+def to_rgb(frame: VideoFrame, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """RGB picture of a decoded frame.
+
+    8-bit planar YUV (4:4:4, 4:2:2 and 4:2:0, so nearly all videos) goes through one matrix and is
+    rounded to the nearest level, after bilinear upsampling of the chroma, whose samples are taken
+    to lie between the luma samples. Matrix and range are the ones that the frame names; where it
+    names none, BT.601 and limited range, as swscale and OpenCV have it whatever the size of the
+    picture. Any other pixel format goes through swscale in its accurate mode. PyAV's own default
+    is not used, because it darkens 4:2:0 frames by about one grey level.
+
+    Args:
+        frame: A decoded frame.
+        out: Where to write: contiguous, shape (height, width, 3). A new array if None.
+
+    Returns:
+        RGB, shape (height, width, 3); ``out`` if it was given.
+    """
+    if out is None:
+        out = np.empty((frame.height, frame.width, 3), np.uint8)
+    name = frame.format.name
+    if name in _PLANAR_YUV:
+        full_range = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj")
+        matrix = _yuv_to_rgb(int(frame.colorspace), full_range=full_range)
+        cv2.transform(cv2.merge(_full_size_planes(frame)), matrix, dst=out)
+    else:
+        converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
+        out[:] = converted.to_ndarray()
+    return out
+
+
+def _full_size_planes(frame: VideoFrame) -> list[NDArray[np.uint8]]:
+    """Luma and both chroma planes, each of shape (height, width)."""
+    planes: list[NDArray[np.uint8]] = []
+    for plane in frame.planes:
+        samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        samples = samples[: plane.height, : plane.width]
+        if samples.shape != (frame.height, frame.width):
+            # By whole factors, then cut, so that odd sizes keep chroma and luma aligned.
+            factors = -(-frame.width // plane.width), -(-frame.height // plane.height)
+            size = plane.width * factors[0], plane.height * factors[1]
+            grown = np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+            samples = grown[: frame.height, : frame.width]
+        planes.append(samples)
+    return planes
+
+
+@lru_cache
+def _yuv_to_rgb(colorspace: int, *, full_range: bool) -> NDArray[np.float64]:
+    """Affine matrix (3, 4) from 8-bit YUV to 8-bit RGB (ITU-T H.273, section 8.3)."""
+    red, blue = _LUMA_WEIGHTS.get(colorspace, _BT601)
+    green = 1 - red - blue
+    linear = np.array(
+        [
+            [1, 0, 2 * (1 - red)],
+            [1, -2 * (1 - blue) * blue / green, -2 * (1 - red) * red / green],
+            [1, 2 * (1 - blue), 0],
+        ]
+    )
+    black = 0 if full_range else 16
+    linear *= [1, 1, 1] if full_range else [255 / 219, 255 / 224, 255 / 224]
+    return np.column_stack([linear, linear @ [-black, -128, -128]])

@@ -1,0 +1,369 @@
+import random
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deepfake_mtl.data import reading
+from deepfake_mtl.data.colours import to_rgb
+from deepfake_mtl.data.reading import probe, read_clip
+from deepfake_mtl.errors import ConfigurationError, VideoError
+from tests.data.videos import copy_packets, frame_pattern, write_video
+
+SAMPLE = Path(__file__).resolve().parents[2].parent / "shared" / "ffpp_sample"
+
+
+def decoded_from_start(path):
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return np.stack([to_rgb(frame) for frame in container.decode(video=0)])
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    write_video(path, frame_pattern(60), gop=20)
+    return path
+
+
+def forbid_decoding_from_start(monkeypatch):
+    def fail(*_):
+        raise AssertionError("the clip was not reached by a seek")
+
+    monkeypatch.setattr(reading._Decoding, "from_start", fail)
+
+
+X264 = st.fixed_dictionaries(
+    {
+        "open-gop": st.sampled_from([0, 1]),
+        "b-pyramid": st.sampled_from(["none", "strict", "normal"]),
+        "ref": st.integers(1, 4),
+        "scenecut": st.sampled_from([0, 40]),
+        "b-adapt": st.integers(0, 2),
+        "interlaced": st.sampled_from([0, 0, 0, 1]),
+        "intra-refresh": st.sampled_from([0, 0, 0, 1]),
+        "min-keyint": st.integers(1, 3),
+    }
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_every_frame_equals_a_decode_from_the_start(tmp_path, data):
+    draw = data.draw
+    count = draw(st.integers(1, 50), "frames")
+    gaps = draw(st.none() | st.lists(st.sampled_from([1, 1, 2, 7]), min_size=count, max_size=count))
+    container = draw(st.sampled_from(["mp4", "mp4", "mp4", "mov", "mkv", "avi", "ts"]))
+    fragmented = draw(st.booleans()) and container == "mp4"
+    path = tmp_path / f"a.{container}"
+    write_video(
+        path,
+        frame_pattern(count, 32, 48),
+        gop=draw(st.sampled_from([1, 2, 5, 12, 250]), "gop"),
+        bframes=draw(st.integers(0, 4), "b-frames"),
+        pix_fmt=draw(st.sampled_from(["yuv444p", "yuv420p"])),
+        codec_options={"x264-params": ":".join(f"{k}={v}" for k, v in draw(X264).items())},
+        container_options={"movflags": "frag_keyframe"} if fragmented else {},
+        times=None if gaps is None else np.cumsum(gaps).tolist(),
+        time_base=Fraction(1, 25),
+    )
+    truth = decoded_from_start(path)
+    assert probe(path).frames == len(truth) == count
+    for _ in range(4):
+        stride = draw(st.integers(1, 3))
+        length = draw(st.integers(1, (count - 1) // stride + 1))
+        start = draw(st.integers(0, count - 1 - (length - 1) * stride))
+        clip = read_clip(path, start, length, stride)
+        assert np.array_equal(clip, truth[start : start + length * stride : stride])
+
+
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("libx265", "mp4"), ("mpeg4", "mp4"), ("mpeg4", "avi"), ("libvpx-vp9", "webm")],
+)
+def test_other_codecs(tmp_path, codec, container):
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV was built without {codec}")
+    path = tmp_path / f"a.{container}"
+    options = {"libx265": {"x265-params": "log-level=0:pools=1"}}.get(codec)
+    write_video(
+        path, frame_pattern(30), gop=8, pix_fmt="yuv420p", codec=codec, codec_options=options
+    )
+    truth = decoded_from_start(path)
+    assert probe(path).frames == 30
+    for start in (0, 7, 17, 26):
+        assert np.array_equal(read_clip(path, start, 4), truth[start : start + 4])
+
+
+@pytest.mark.parametrize("offset", [-5120, -512, 0, 5120])
+def test_files_that_begin_elsewhere_than_at_time_zero(tmp_path, monkeypatch, video, offset):
+    # Cut at a key frame and shifted; before zero, an edit list hides frames that must be decoded.
+    path = tmp_path / "b.mp4"
+    with av.open(str(video)) as container:
+        packets = list(container.demux(video=0))
+    second = [i for i, packet in enumerate(packets) if packet.is_keyframe][1]
+    copy_packets(video, path, first=second, offset=offset - packets[second].pts)
+    truth = decoded_from_start(path)
+    assert probe(path).frames == len(truth)
+    hidden = max(0, -offset // 512)  # a frame lasts 512 units
+    assert len(truth) == 60 - second - hidden
+    forbid_decoding_from_start(monkeypatch)
+    for start in range(0, len(truth) - 4, 5):
+        assert np.array_equal(read_clip(path, start, 4), truth[start : start + 4])
+
+
+def test_clips_of_ordinary_files_are_reached_by_seeking(monkeypatch, video):
+    truth = decoded_from_start(video)
+    forbid_decoding_from_start(monkeypatch)
+    for start in range(0, 56, 3):
+        assert np.array_equal(read_clip(video, start, 4), truth[start : start + 4])
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the FaceForensics++ sample is not there")
+def test_the_real_sample(monkeypatch):
+    # Written by x264 148, whose 4:4:4 is garbage to a decoder that has not seen the first packet.
+    generator = random.Random(0)
+    for path in sorted(SAMPLE.rglob("*.mp4")):
+        total = probe(path).frames
+        last = min(total, 340)
+        with av.open(str(path)) as container:
+            truth = [
+                to_rgb(frame)
+                for i, frame in zip(range(last), container.decode(video=0), strict=False)
+                if i >= 240
+            ]
+        with monkeypatch.context() as patched:
+            forbid_decoding_from_start(patched)
+            for start in (240, generator.randrange(250, last - 16)):
+                clip = read_clip(path, start, 8, 2)
+                assert np.array_equal(clip, truth[start - 240 : start - 240 + 16 : 2])
+
+
+def test_probe_reads_the_header(tmp_path, video, monkeypatch):
+    monkeypatch.setattr(reading._Timeline, "of", None)
+    assert probe(video) == reading.VideoInfo(60, 64, 48, 25.0)
+    write_video(tmp_path / "b.mp4", frame_pattern(5, 36, 50), fps=Fraction(30000, 1001))
+    info = probe(tmp_path / "b.mp4")
+    assert (info.frames, info.width, info.height) == (5, 50, 36)
+    assert info.fps == pytest.approx(30000 / 1001)
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "stride"), [(-1, 2, 1), (0, 0, 1), (0, 1, 0), (59, 2, 1), (0, 31, 2)]
+)
+def test_frames_that_the_video_does_not_have(video, start, length, stride):
+    with pytest.raises(ConfigurationError, match=r"a\.mp4: (frames|a clip needs)"):
+        read_clip(video, start, length, stride)
+
+
+def no_such_file(path):
+    pass
+
+
+def empty(path):
+    path.touch()
+
+
+def text(path):
+    path.write_text("This is a page of text. " * 500)
+
+
+def sound_only(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 16000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+
+
+def cut_short(path):
+    write_video(path, frame_pattern(20))
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def cut_short_with_index_first(path):
+    write_video(path, frame_pattern(20), container_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def cut_short_fragments(path):
+    write_video(path, frame_pattern(20), gop=5, container_options={"movflags": "frag_keyframe"})
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"mdat") + 50])
+
+
+def folder_without_images(path):
+    path.mkdir()
+    (path / "notes.txt").touch()
+    (path / "._001.png").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_such_file, "check the path"),
+        (empty, "is an empty file; copy it again"),
+        (text, "cannot be opened as a video|has no video stream"),
+        (sound_only, "has no video stream"),
+        (cut_short, r"is cut short: .* bytes; copy it again"),
+        (cut_short_with_index_first, r"is cut short: its index lists 20 frames and \d+ bytes"),
+        (cut_short_fragments, "is cut short"),
+        (folder_without_images, "is a folder without frames"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path, spoil, message):
+    path = tmp_path / "spoilt.mp4"
+    spoil(path)
+    for act in (probe, lambda path: read_clip(path, 0, 1)):
+        with pytest.raises(VideoError, match=message) as raised:
+            act(path)
+        assert str(raised.value).startswith(f"{path}: ")
+
+
+def test_damage_inside_is_an_error_and_not_a_picture(tmp_path, video):
+    truth = decoded_from_start(video)
+    data = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        entries = list(container.streams.video[0].index_entries)
+    for entry in entries[22:25]:  # just after the second of three key frames
+        data[entry.pos + 12 : entry.pos + entry.size] = bytes(entry.size - 12)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    for start in (0, 8, 40, 52):  # before the damage, and behind the third key frame
+        assert np.array_equal(read_clip(path, start, 8), truth[start : start + 8])
+    for start in (22, 28, 34):
+        with pytest.raises(VideoError, match=r"damaged.mp4: cannot be decoded at frame 2\d of 60"):
+            read_clip(path, start, 4)
+
+
+def test_a_container_that_promises_more_frames_than_it_decodes_to(tmp_path, video, monkeypatch):
+    original = reading._Decoding._feed
+
+    def lose_the_rest(self, packet, begin):
+        if len(self.slots) > 2:
+            original(self, packet, begin)
+
+    monkeypatch.setattr(reading._Decoding, "_feed", lose_the_rest)
+    with pytest.raises(VideoError, match=r"at frame 2\d of 60 \(decoding ended before it\)"):
+        read_clip(video, 20, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_no_descriptor_stays_open(tmp_path, video):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(video.read_bytes()[:2000])
+    read_clip(video, 0, 1)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for i in range(200):
+        read_clip(video, i % 60, 1)
+        probe(video)
+        with pytest.raises(VideoError):
+            read_clip(broken, 0, 1)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.fixture
+def folder(tmp_path):
+    frames = frame_pattern(12)
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), frame[..., ::-1])
+    return tmp_path, frames
+
+
+def test_a_folder_of_frames_in_the_order_of_its_numbers(folder):
+    path, frames = folder
+    info = probe(path)
+    assert (info.frames, info.width, info.height) == (12, 64, 48)
+    assert np.isnan(info.fps)
+    assert np.array_equal(read_clip(path, 1, 4, 3), frames[1:12:3])
+    with pytest.raises(ConfigurationError, match="has 12 frames"):
+        read_clip(path, 11, 2)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_images_that_are_cut_short_or_differ_in_size(folder, suffix):
+    path, frames = folder
+    broken = path / f"3{suffix}"
+    (path / "3.png").unlink()
+    data = cv2.imencode(suffix, frames[3])[1].tobytes()
+    broken.write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoError, match=f"3{suffix}: cannot be decoded as an image"):
+        read_clip(path, 0, 5)
+    broken.write_bytes(cv2.imencode(suffix, frames[3][:40])[1].tobytes())
+    with pytest.raises(VideoError, match=f"0.png has 64x48 pixels, 3{suffix} has 64x40 pixels"):
+        read_clip(path, 0, 5)
+
+
+def exact_rgb(planes, weights, *, full_range):
+    """Float64 RGB of 4:4:4 planes (height, width, 3), from the definition in ITU-T H.273."""
+    red, blue = weights
+    y, cb, cr = np.moveaxis(planes.astype(np.float64), -1, 0)
+    y, cb, cr = (
+        (y / 255, (cb - 128) / 255, (cr - 128) / 255)
+        if full_range
+        else ((y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224)
+    )
+    r = y + 2 * (1 - red) * cr
+    b = y + 2 * (1 - blue) * cb
+    g = (y - red * r - blue * b) / (1 - red - blue)
+    return np.clip(255 * np.stack([r, g, b], -1), 0, 255)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize(
+    ("colorspace", "weights"),
+    [(2, (0.299, 0.114)), (5, (0.299, 0.114)), (1, (0.2126, 0.0722)), (9, (0.2627, 0.0593))],
+)
+def test_444_is_converted_exactly(colorspace, weights, full_range):
+    planes = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes.transpose(2, 0, 1)), "yuv444p")
+    frame.colorspace = colorspace
+    frame.color_range = 2 if full_range else 0
+    difference = to_rgb(frame) - exact_rgb(planes, weights, full_range=full_range)
+    assert np.abs(difference).max() <= 1
+    assert np.abs(difference.mean((0, 1))).max() < 0.1
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuvj420p"])
+@pytest.mark.parametrize("size", [(64, 96), (37, 51)])
+def test_subsampled_chroma(pix_fmt, size):
+    # Chroma varies slowly, so that how it is upsampled does not matter.
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    luma = np.random.default_rng(0).integers(30, 220, size)
+    planes = np.stack([luma, 100 + columns // 2, 160 - rows // 2], -1).astype(np.uint8)
+    full_range = pix_fmt == "yuvj420p"
+    down = 1 if pix_fmt == "yuv422p" else 2
+    frame = av.VideoFrame(size[1], size[0], pix_fmt)
+    for plane, values in zip(
+        frame.planes,
+        [planes[..., 0], planes[::down, ::2, 1], planes[::down, ::2, 2]],
+        strict=True,
+    ):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : plane.width] = values
+        plane.update(padded)
+    difference = to_rgb(frame) - exact_rgb(planes, (0.299, 0.114), full_range=full_range)
+    assert np.abs(difference).max() < 4
+    assert np.abs(np.median(difference, (0, 1))).max() < 1
+
+
+def test_other_pixel_formats(tmp_path):
+    rgb = frame_pattern(1)[0]
+    frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+    assert np.array_equal(to_rgb(frame), rgb)
+    assert np.array_equal(to_rgb(frame.reformat(format="bgra")), rgb)
+    deep = to_rgb(frame.reformat(format="yuv444p10le")).astype(int) - rgb
+    assert np.abs(deep).max() <= 3
+    assert np.abs(deep.mean((0, 1))).max() < 0.5
