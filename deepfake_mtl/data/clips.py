@@ -1,0 +1,308 @@
+"""From records of videos to clips as tensors: the datasets of training and evaluation."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from deepfake_mtl.data.reading import VideoInfo, probe, read_clip
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, VideoRecord
+from deepfake_mtl.data.sampling import Draw
+from deepfake_mtl.data.transforms import ClipTransform
+from deepfake_mtl.errors import ConfigurationError, VideoError
+
+OnCorrupt = Literal["error", "skip"]
+
+_log = logging.getLogger(__name__)
+
+_PROBES_AT_A_TIME = 8
+_MANY_VIDEOS = 200
+
+
+class ClipSample(TypedDict):
+    """One clip with its labels; `ClipBatch` is the same with a leading dimension B.
+
+    Keys:
+        clip: RGB frames, uint8, 3 x T x size x size.
+        is_fake: 0 for an original, 1 for a manipulated video.
+        manipulation: Position in `MANIPULATION_CLASSES`.
+        video: Position of the video in the dataset's records.
+        clip_index: Which clip of the video, or the number of the draw.
+        valid: Whether `clip` holds what was asked for; false only where skipping is allowed.
+        failure: Empty, or why a video had to be skipped; begins with its path.
+    """
+
+    clip: Tensor
+    is_fake: int
+    manipulation: int
+    video: int
+    clip_index: int
+    valid: bool
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedVideos:
+    """Videos whose headers were read.
+
+    Attributes:
+        records: Those that can be used.
+        infos: What their headers say, in the same order.
+        corrupt: Why the others cannot be, each message beginning with the path.
+    """
+
+    records: tuple[VideoRecord, ...]
+    infos: tuple[VideoInfo, ...]
+    corrupt: tuple[str, ...]
+
+
+def probe_videos(records: Sequence[VideoRecord], on_corrupt: OnCorrupt = "error") -> ProbedVideos:
+    """Read the headers of videos, so that unusable files are known before training begins.
+
+    Args:
+        records: Videos to look at.
+        on_corrupt: Whether a file that cannot be opened is an error or is left out and listed.
+
+    Raises:
+        VideoError: Files cannot be opened and may not be left out. All of them are named.
+    """
+
+    def attempt(record: VideoRecord) -> VideoInfo | VideoError:
+        try:
+            return probe(record.path)
+        except VideoError as error:
+            return error
+
+    with ThreadPoolExecutor(_PROBES_AT_A_TIME) as pool:
+        results = list(
+            tqdm(
+                pool.map(attempt, records),
+                total=len(records),
+                desc="Reading headers",
+                unit="video",
+                disable=len(records) < _MANY_VIDEOS,
+                leave=False,
+            )
+        )
+    failures = tuple(str(result) for result in results if isinstance(result, VideoError))
+    if failures and on_corrupt == "error":
+        raise VideoError(_describe_failures(failures))
+    usable = [
+        (record, result)
+        for record, result in zip(records, results, strict=True)
+        if isinstance(result, VideoInfo)
+    ]
+    return ProbedVideos(
+        records=tuple(record for record, _ in usable),
+        infos=tuple(info for _, info in usable),
+        corrupt=failures,
+    )
+
+
+def _describe_failures(failures: Sequence[str]) -> str:
+    remedy = "replace the file, or go on without it with --data.on_corrupt skip"
+    if len(failures) == 1:
+        return f"{failures[0]} ({remedy})"
+    return "\n".join([f"{len(failures)} videos cannot be read; {remedy}:", *failures])
+
+
+class _ClipDataset:
+    """What training and evaluation share: reading, transforming and labelling one clip."""
+
+    def __init__(
+        self,
+        videos: ProbedVideos,
+        transform: ClipTransform,
+        *,
+        clip_length: int,
+        clip_stride: int,
+        on_corrupt: OnCorrupt,
+        seed: int,
+    ) -> None:
+        if clip_length < 1 or clip_stride < 1:
+            raise ConfigurationError(
+                f"clip_length is {clip_length} and clip_stride {clip_stride}: both are at least 1"
+            )
+        self.records = videos.records
+        self._infos = videos.infos
+        self._transform = transform
+        self._clip_length = clip_length
+        self._clip_stride = clip_stride
+        self._on_corrupt = on_corrupt
+        self._seed = seed
+
+    @property
+    def span(self) -> int:
+        """Number of frames from the first to the last of a clip."""
+        return (self._clip_length - 1) * self._clip_stride + 1
+
+    def _last_start(self, video: int) -> int:
+        return max(self._infos[video].frames - self.span, 0)
+
+    def _read(self, video: int, start: int) -> NDArray[np.uint8]:
+        path, available = self.records[video].path, self._infos[video].frames
+        if available >= self.span:
+            return read_clip(path, start, self._clip_length, self._clip_stride)
+        # A video shorter than a clip is played forth and back until the clip is full.
+        positions = np.arange(self._clip_length) * self._clip_stride
+        period = max(2 * (available - 1), 1)
+        positions = positions % period
+        return read_clip(path, 0, available)[np.minimum(positions, period - positions)]
+
+    def _sample(
+        self, video: int, start: int, clip_index: int, seed: Sequence[int], failure: str = ""
+    ) -> ClipSample:
+        frames = self._transform(self._read(video, start), seed)
+        # T x H x W x 3 to 3 x T x H x W
+        clip = torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2)))
+        return self._labelled(video, clip, clip_index, valid=True, failure=failure)
+
+    def _labelled(
+        self, video: int, clip: Tensor, clip_index: int, *, valid: bool, failure: str
+    ) -> ClipSample:
+        record = self.records[video]
+        return ClipSample(
+            clip=clip,
+            is_fake=int(record.is_fake),
+            manipulation=MANIPULATION_CLASSES.index(record.method),
+            video=video,
+            clip_index=clip_index,
+            valid=valid,
+            failure=failure,
+        )
+
+
+class TrainingClips(_ClipDataset, Dataset[ClipSample]):
+    """Random clips, one for each `Draw`: place and augmentation depend on seed and draw alone.
+
+    Args:
+        videos: Videos to draw from.
+        transform: Augmentation.
+        clip_length: Frames of a clip.
+        clip_stride: Distance of a clip's frames in frames of the video.
+        on_corrupt: Whether a video that cannot be decoded is an error, or another one of the same
+            method is taken in its place and the sample's `failure` says so.
+        seed: Base of all random choices.
+    """
+
+    def __init__(
+        self,
+        videos: ProbedVideos,
+        transform: ClipTransform,
+        *,
+        clip_length: int = 32,
+        clip_stride: int = 1,
+        on_corrupt: OnCorrupt = "error",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            videos,
+            transform,
+            clip_length=clip_length,
+            clip_stride=clip_stride,
+            on_corrupt=on_corrupt,
+            seed=seed,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.records)
+
+    def __getitem__(self, draw: Draw | tuple[int, int]) -> ClipSample:
+        """Read the clip of a draw.
+
+        Raises:
+            VideoError: The video cannot be decoded, and may not be skipped or has no substitute.
+        """
+        video, number = draw
+        failure = ""
+        for candidate in self._candidates(video):
+            generator = np.random.default_rng([self._seed, number, candidate, 0])
+            start = int(generator.integers(self._last_start(candidate) + 1))
+            try:
+                return self._sample(
+                    candidate, start, number, (self._seed, number, candidate, 1), failure
+                )
+            except VideoError as error:
+                failure = str(error)
+                if self._on_corrupt == "error":
+                    raise
+        raise VideoError(f"{failure} (and no other video of its method can be decoded either)")
+
+    def _candidates(self, video: int) -> list[int]:
+        method = self.records[video].method
+        count = len(self.records)
+        following = [(video + offset) % count for offset in range(count)]
+        return [other for other in following if self.records[other].method == method]
+
+
+class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
+    """Evenly spread clips of each video, from its first frame to its last.
+
+    The first clip of every video comes before the second of any, so that a part of an evaluation
+    is one of all videos.
+
+    Args:
+        videos: Videos to evaluate.
+        transform: Brings frames to the size of the network, without chance.
+        clip_length: Frames of a clip.
+        clip_stride: Distance of a clip's frames in frames of the video.
+        clips_per_video: Clips of each video; a single one lies in the middle.
+        on_corrupt: Whether a video that cannot be decoded is an error, or its samples are marked
+            as not valid, to be left out.
+    """
+
+    def __init__(
+        self,
+        videos: ProbedVideos,
+        transform: ClipTransform,
+        *,
+        clip_length: int = 32,
+        clip_stride: int = 1,
+        clips_per_video: int = 4,
+        on_corrupt: OnCorrupt = "error",
+    ) -> None:
+        if clips_per_video < 1:
+            raise ConfigurationError(f"clips_per_video is {clips_per_video}: at least 1")
+        super().__init__(
+            videos,
+            transform,
+            clip_length=clip_length,
+            clip_stride=clip_stride,
+            on_corrupt=on_corrupt,
+            seed=0,
+        )
+        self._clips_per_video = clips_per_video
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.records) * self._clips_per_video
+
+    def __getitem__(self, index: int) -> ClipSample:
+        """Read a clip.
+
+        Raises:
+            VideoError: The video cannot be decoded and may not be skipped.
+        """
+        clip_index, video = divmod(index, len(self.records))
+        try:
+            return self._sample(video, self._start(video, clip_index), clip_index, (0,))
+        except VideoError as error:
+            if self._on_corrupt == "error":
+                raise
+            blank = np.zeros((self._clip_length, 2, 2, 3), np.uint8)
+            clip = torch.from_numpy(self._transform(blank, (0,)).transpose(3, 0, 1, 2).copy())
+            return self._labelled(video, clip, clip_index, valid=False, failure=str(error))
+
+    def _start(self, video: int, clip_index: int) -> int:
+        if self._clips_per_video == 1:
+            return self._last_start(video) // 2
+        return round(self._last_start(video) * clip_index / (self._clips_per_video - 1))

@@ -1,0 +1,411 @@
+"""The LightningDataModule: a corpus on disk, as the clips of one leave-one-out experiment."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypedDict
+
+import cv2
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from deepfake_mtl.data.clips import (
+    ClipSample,
+    EvaluationClips,
+    OnCorrupt,
+    ProbedVideos,
+    TrainingClips,
+    probe_videos,
+)
+from deepfake_mtl.data.corpora import FaceForensics
+from deepfake_mtl.data.corpora.faceforensics import Compression
+from deepfake_mtl.data.protocol import Fold, OnMissing, leave_out, parse_held_out
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
+from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
+from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
+from deepfake_mtl.data.transforms import Augmentation, AugmentationSettings, EvaluationTransform
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, VideoError
+
+RANDOM_SPLITS: Final = "random"
+
+_MOST_WORKERS: Final = 8
+
+_log = logging.getLogger(__name__)
+
+Stage = Literal["train", "val", "test", "predict"]
+
+
+class ClipBatch(TypedDict):
+    """A batch as the detector gets it; see `deepfake_mtl.data.clips.ClipSample`.
+
+    Keys:
+        clip: uint8, B x 3 x T x size x size.
+        is_fake: int64, B.
+        manipulation: int64, B; position in `MANIPULATION_CLASSES`.
+        video: int64, B; position in the records of the stage.
+        clip_index: int64, B.
+    """
+
+    clip: Tensor
+    is_fake: Tensor
+    manipulation: Tensor
+    video: Tensor
+    clip_index: Tensor
+
+
+@dataclass(slots=True)
+class CorpusReport:
+    """What the results say about the data that they were made with.
+
+    Attributes:
+        corpus: Name of the corpus.
+        root: Its folder, as given.
+        compression: Its compression.
+        synthetic: Whether it is a synthetic world.
+        splits: Where the lists of identities came from.
+        seed: Base of the random choices of the training.
+        counts: Videos by split and method.
+        missing: Number of videos that the splits name and the corpus lacks, by method.
+        corrupt: Videos that could not be read, with the reason.
+    """
+
+    corpus: str
+    root: str
+    compression: str
+    synthetic: bool
+    splits: str
+    seed: int
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    corrupt: list[str] = field(default_factory=list)
+
+
+def _usable_cores() -> int:
+    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+
+
+def _use_one_core(worker: int) -> None:  # noqa: ARG001 (given by the DataLoader)
+    # As many workers as cores, each with as many threads, would stand in each other's way.
+    cv2.setNumThreads(1)
+
+
+class DeepfakeDataModule(pl.LightningDataModule):
+    """FaceForensics++ as clips of a leave-one-manipulation-out experiment.
+
+    Batches are `ClipBatch`. Clips travel as uint8; the encoder normalises them on its device.
+    Samplers share the work among ranks by themselves: set `use_distributed_sampler` of the Trainer
+    to false when there are several.
+
+    Checkpoints remember the fold and the seed: to go on, or to test, with another fold is an error.
+
+    Args:
+        root: Folder that holds ``original_sequences`` and ``manipulated_sequences``.
+        compression: ``raw``, ``c23`` or ``c40``.
+        held_out: Manipulation to be left out of training and validation, several, or ``none``.
+        splits: Folder of the official ``train.json``, ``val.json`` and ``test.json``;
+            ``<root>/splits`` by default. ``random`` makes a split by identity.
+        split_seed: Seed of a random split.
+        clip_length: Frames of a clip (32 is CoCLR's; the paper does not state it: an assumption).
+        clip_stride: Distance of these frames (assumption: 1).
+        size: Width and height of a clip in pixels, as in the paper.
+        batch_size: Clips of a batch on each device (assumption).
+        num_workers: Processes that read clips, on each device; ``null`` takes one for each core
+            that this process may use, at most 8.
+        train_clips_per_video: Clips drawn in an epoch over the number of videos (assumption).
+        eval_clips_per_video: Evenly spread clips of each video in evaluation (assumption).
+        real_fraction: Share of originals in training (assumption); ``null`` takes videos as they
+            come, 1 : 3 on FaceForensics++.
+        balance_manipulations: Draw equally many clips of each manipulation.
+        augmentation: What is done to training clips (all assumptions).
+        on_missing: ``skip`` goes on without videos that the splits name but are not there.
+        on_corrupt: ``skip`` goes on without videos that cannot be decoded.
+        seed: Base of all random choices; ``null`` takes Lightning's ``seed_everything``.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
+        self,
+        root: str,
+        held_out: str | list[str] | None,
+        compression: Compression = "c23",
+        splits: str | None = None,
+        split_seed: int = 0,
+        clip_length: int = 32,
+        clip_stride: int = 1,
+        size: int = 128,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        train_clips_per_video: int = 1,
+        eval_clips_per_video: int = 4,
+        real_fraction: float | None = 0.5,
+        balance_manipulations: bool = True,
+        augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
+        on_missing: OnMissing = "error",
+        on_corrupt: OnCorrupt = "error",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.held_out = parse_held_out(held_out)
+        self.compression: Compression = compression
+        self.splits = splits
+        self.split_seed = split_seed
+        self.clip_length = clip_length
+        self.clip_stride = clip_stride
+        self.size = size
+        self.batch_size = batch_size
+        self.num_workers = _usable_cores() if num_workers is None else num_workers
+        self.train_clips_per_video = train_clips_per_video
+        self.eval_clips_per_video = eval_clips_per_video
+        self.real_fraction = real_fraction
+        self.balance_manipulations = balance_manipulations
+        self.augmentation = augmentation
+        self.on_missing: OnMissing = on_missing
+        self.on_corrupt: OnCorrupt = on_corrupt
+        self.seed = seed
+        self.save_hyperparameters(
+            "root", "held_out", "compression", "splits", "split_seed", "clip_length",
+            "clip_stride", "size", "eval_clips_per_video", "on_missing", "on_corrupt",
+        )  # fmt: skip
+        self._corpus: FaceForensics | None = None
+        self._fold: Fold | None = None
+        self._split_digest = ""
+        self._videos: dict[Stage, ProbedVideos] = {}
+        self._corrupt: dict[str, None] = {}
+
+    @property
+    def fold(self) -> Fold:
+        """Return who is trained, validated and tested on; after `setup`."""
+        if self._fold is None:
+            raise ConfigurationError("the fold is known after setup() only: call it first")
+        return self._fold
+
+    def setup(self, stage: str) -> None:
+        """Find the videos of a stage and read their headers.
+
+        Raises:
+            CorpusError: The root is wrong, or videos are missing.
+            SplitError: The lists of identities are missing or wrong.
+            VideoError: A file cannot be opened.
+            ConfigurationError: Options do not fit each other or the data.
+        """
+        self._check_sampler_replacement()
+        if self._corpus is None:
+            self._corpus = FaceForensics(self.root, self.compression)
+        if stage == "predict":
+            self._prepare("predict", self._corpus.index())
+            return
+        if self._fold is None:
+            records = self._corpus.index()
+            splits = self._read_splits(self._corpus, records)
+            self._split_digest = fingerprint(splits)
+            self._fold = leave_out(records, splits, self.held_out, self.on_missing)
+            self._announce(self._fold)
+        if stage == "fit":
+            self._prepare("train", self._fold.train)
+        if stage in ("fit", "validate"):
+            self._prepare("val", self._fold.val)
+        if stage == "test":
+            self._prepare("test", self._fold.test)
+
+    def records(self, stage: Stage) -> tuple[VideoRecord, ...]:
+        """Return the videos to which the batches' `video` refers."""
+        return self._videos[stage].records
+
+    def report(self) -> CorpusReport:
+        """Say what was found, what was missing and what could not be read, so far."""
+        if self._corpus is None:
+            raise ConfigurationError("there is nothing to report before setup()")
+        fold = self._fold
+        return CorpusReport(
+            corpus=self._corpus.name,
+            root=str(self.root),
+            compression=self.compression,
+            synthetic=self._corpus.is_synthetic,
+            splits=self._splits_origin(),
+            seed=self._base_seed(),
+            counts=fold.counts() if fold else {},
+            missing={m: len(names) for m, names in fold.missing.items()} if fold else {},
+            corrupt=list(self._corrupt),
+        )
+
+    def train_dataloader(self) -> DataLoader[ClipSample]:
+        """Return random, augmented, balanced clips.
+
+        Raises:
+            ConfigurationError: There are fewer clips in an epoch than in a batch.
+        """
+        videos = self._videos["train"]
+        seed = self._base_seed()
+        dataset = TrainingClips(
+            videos,
+            Augmentation(self.size, self.augmentation),
+            clip_length=self.clip_length,
+            clip_stride=self.clip_stride,
+            on_corrupt=self.on_corrupt,
+            seed=seed,
+        )
+        world_size, rank = self._world()
+        sampler = BalancedSampler(
+            [MANIPULATION_CLASSES.index(record.method) for record in videos.records],
+            real_fraction=self.real_fraction,
+            balance_manipulations=self.balance_manipulations,
+            draws_per_video=self.train_clips_per_video,
+            seed=seed,
+            num_replicas=world_size,
+            rank=rank,
+        )
+        if len(sampler) < self.batch_size:
+            raise ConfigurationError(
+                f"an epoch has {len(sampler)} training clips for each device, fewer than a batch: "
+                f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
+                "raise --data.train_clips_per_video"
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            **self._loader_options(),
+        )
+
+    def val_dataloader(self) -> DataLoader[ClipSample]:
+        """Return evenly spread clips of the validation videos."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[ClipSample]:
+        """Return evenly spread clips of the test videos, held-out and seen manipulations alike."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[ClipSample]:
+        """Return evenly spread clips of every video of the corpus, whatever its split."""
+        return self._evaluation_loader("predict")
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> ClipBatch:  # noqa: ARG002
+        """Note what could not be decoded, and leave it out."""
+        failures: list[str] = [failure for failure in batch["failure"] if failure]
+        for failure in failures:
+            if failure not in self._corrupt:
+                self._corrupt[failure] = None
+                _log.warning("skipped: %s", failure)
+        valid: Tensor = batch["valid"]
+        # Indexing copies all clips: only where there is something to leave out.
+        rows: Tensor | slice = slice(None) if bool(valid.all()) else valid
+        return ClipBatch(
+            clip=batch["clip"][rows],
+            is_fake=batch["is_fake"][rows],
+            manipulation=batch["manipulation"][rows],
+            video=batch["video"][rows],
+            clip_index=batch["clip_index"][rows],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must remember about its data."""
+        return {
+            "held_out": list(self.held_out),
+            "split_digest": self._split_digest,
+            "seed": self._base_seed(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a checkpoint belongs to this fold, and go on with its seed.
+
+        Raises:
+            CheckpointError: It was trained with other manipulations held out, or with other people.
+        """
+        trained = tuple(state_dict["held_out"])
+        if trained != self.held_out:
+            name = " ".join(trained) or "none"
+            raise CheckpointError(
+                f"the checkpoint was trained with {name} held out, but held_out is "
+                f"{' '.join(self.held_out) or 'none'}: its figures would be wrong. Write "
+                f"--data.held_out {name}, or choose the checkpoint of the other fold"
+            )
+        digest = state_dict["split_digest"]
+        if self._split_digest and digest != self._split_digest:
+            raise CheckpointError(
+                "the checkpoint was trained with other lists of identities than those in "
+                f"{self._splits_origin()}: it may have seen the people that it is tested on. Name "
+                "the lists that it was trained with by --data.splits (and --data.split_seed)"
+            )
+        self.seed = int(state_dict["seed"])
+
+    def _read_splits(self, corpus: FaceForensics, records: Sequence[VideoRecord]) -> Splits:
+        if self.splits == RANDOM_SPLITS:
+            return random_splits(records, self.split_seed)
+        return read_splits(self.splits or corpus.splits_folder)
+
+    def _splits_origin(self) -> str:
+        if self.splits == RANDOM_SPLITS:
+            return f"a random split of seed {self.split_seed}"
+        return self.splits or os.path.join(self.root, "splits")  # noqa: PTH118 (kept as given)
+
+    def _prepare(self, stage: Stage, records: Sequence[VideoRecord]) -> None:
+        if stage in self._videos:
+            return
+        videos = probe_videos(records, self.on_corrupt)
+        for failure in videos.corrupt:
+            self._corrupt[failure] = None
+            _log.warning("skipped: %s", failure)
+        if not videos.records:
+            raise VideoError(f"none of the {len(records)} {stage} videos can be read")
+        self._videos[stage] = videos
+
+    def _announce(self, fold: Fold) -> None:
+        held_out = ", ".join(fold.held_out) or "nothing"
+        lines = [f"Held out: {held_out}. Seen: {', '.join(fold.seen)}."]
+        for split, methods in fold.counts().items():
+            real = methods[MANIPULATION_CLASSES[0]]
+            fake = ", ".join(f"{methods[m]} {m}" for m in MANIPULATIONS if methods[m])
+            lines.append(f"  {split:5}  {real} original, {fake or 'no manipulated'}")
+        if fold.missing:
+            counts = ", ".join(f"{len(names)} {m}" for m, names in fold.missing.items())
+            lines.append(f"  missing and skipped: {counts}")
+        rank_zero_info("\n".join(lines))
+
+    def _evaluation_loader(self, stage: Stage) -> DataLoader[ClipSample]:
+        dataset = EvaluationClips(
+            self._videos[stage],
+            EvaluationTransform(self.size),
+            clip_length=self.clip_length,
+            clip_stride=self.clip_stride,
+            clips_per_video=self.eval_clips_per_video,
+            on_corrupt=self.on_corrupt,
+        )
+        world_size, rank = self._world()
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=ShardSampler(len(dataset), num_replicas=world_size, rank=rank),
+            **self._loader_options(),
+        )
+
+    def _loader_options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _use_one_core,
+        }
+
+    def _base_seed(self) -> int:
+        if self.seed is not None:
+            return self.seed
+        return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+    def _world(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 1, 0
+        return self.trainer.world_size, self.trainer.global_rank
+
+    def _check_sampler_replacement(self) -> None:
+        if self.trainer is None or self.trainer.world_size == 1:
+            return
+        if self.trainer._accelerator_connector.use_distributed_sampler:  # noqa: SLF001
+            raise ConfigurationError(
+                "with several devices, create the Trainer with use_distributed_sampler=False: this "
+                "datamodule shares its videos among them by itself"
+            )

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, SplitError
+from tests.conftest import video_path
+from tests.data.test_clips import spoil
+
+
+def datamodule(root: Path, **options: object) -> DeepfakeDataModule:
+    return DeepfakeDataModule(
+        str(root),
+        **{
+            "held_out": "NeuralTextures",
+            "size": 32,
+            "clip_length": 8,
+            "batch_size": 4,
+            "num_workers": 0,
+            "eval_clips_per_video": 2,
+            **options,
+        },
+    )
+
+
+def clips_of(data: DeepfakeDataModule, epoch: int) -> dict[tuple[int, int], torch.Tensor]:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return {
+        (int(video), int(draw)): clip
+        for batch in loader
+        for video, draw, clip in zip(
+            batch["video"], batch["clip_index"], batch["clip"], strict=True
+        )
+    }
+
+
+def test_an_epoch_is_the_same_with_any_number_of_workers(tiny_corpus: Path) -> None:
+    """Augmentation depends on seed and draw alone, not on the process that happens to do it."""
+    epochs = []
+    for workers in (0, 2):
+        data = datamodule(tiny_corpus, num_workers=workers, seed=1)
+        data.setup("fit")
+        epochs.append(clips_of(data, 0))
+    assert epochs[0].keys() == epochs[1].keys()
+    assert all(torch.equal(clip, epochs[1][draw]) for draw, clip in epochs[0].items())
+
+
+def test_epochs_seeds_and_samples_are_augmented_differently(tiny_corpus: Path) -> None:
+    data = datamodule(tiny_corpus, train_clips_per_video=4, seed=1)
+    data.setup("fit")
+    first, second = clips_of(data, 0), clips_of(data, 1)
+    data.seed = 2
+    reseeded = clips_of(data, 0)
+    everything = [*first.values(), *second.values(), *reseeded.values()]
+    assert len({clip.numpy().tobytes() for clip in everything}) == len(everything)
+
+
+def test_batches_are_what_the_detector_expects(tiny_corpus: Path) -> None:
+    data = datamodule(tiny_corpus)
+    data.setup("fit")
+    batch = data.on_before_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert batch["clip"].shape == (4, 3, 8, 32, 32)
+    assert batch["clip"].dtype == torch.uint8
+    for key in ("is_fake", "manipulation", "video", "clip_index"):
+        assert batch[key].shape == (4,)
+        assert batch[key].dtype == torch.int64
+    assert not (batch["manipulation"] == 4).any()
+
+
+def test_evaluation_leaves_out_what_cannot_be_decoded_and_says_so(corpus: Path) -> None:
+    broken = video_path(corpus, "original", "006")
+    spoil(broken)
+    data = datamodule(corpus, on_corrupt="skip", batch_size=3)
+    data.setup("test")
+    batches = [data.on_before_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+    seen = {int(video) for batch in batches for video in batch["video"]}
+    missing = [record.path for i, record in enumerate(data.records("test")) if i not in seen]
+    assert missing == [broken]
+    (message,) = data.report().corrupt
+    assert message.startswith(str(broken))
+
+
+def test_a_random_split_is_only_made_when_asked_for(tiny_corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    for name in ("original_sequences", "manipulated_sequences"):
+        (root / name).symlink_to(tiny_corpus / name)
+    with pytest.raises(SplitError, match="--data.splits random"):
+        datamodule(root).setup("fit")
+    data = datamodule(root, splits="random", split_seed=1)
+    data.setup("test")
+    assert data.report().splits == "a random split of seed 1"
+    assert sum(sum(methods.values()) for methods in data.report().counts.values()) == 40 - 6
+
+
+def test_checkpoints_remember_fold_people_and_seed(tiny_corpus: Path) -> None:
+    data = datamodule(tiny_corpus, seed=7)
+    data.setup("fit")
+    state = data.state_dict()
+
+    same = datamodule(tiny_corpus)
+    same.setup("test")
+    same.load_state_dict(state)
+    assert same.report().seed == 7
+    with pytest.raises(CheckpointError, match="NeuralTextures held out, but held_out is Deepfakes"):
+        datamodule(tiny_corpus, held_out="Deepfakes").load_state_dict(state)
+    others = datamodule(tiny_corpus, splits="random")
+    others.setup("test")
+    with pytest.raises(CheckpointError, match="other lists of identities"):
+        others.load_state_dict(state)
+
+
+def test_nothing_is_known_before_setup(tiny_corpus: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"setup\(\)"):
+        _ = datamodule(tiny_corpus).fold
