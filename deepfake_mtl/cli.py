@@ -1,0 +1,102 @@
+"""The command ``deepfake-mtl``: LightningCLI's subcommands, and tools beside them."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+from deepfake_mtl import __version__
+from deepfake_mtl.errors import DeepfakeMTLError
+
+# albumentations would ask the network for a newer release whenever it is imported.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+_TRAINER_COMMANDS: Final = {
+    "fit": "train a detector with a manipulation held out",
+    "validate": "score the validation videos with a checkpoint",
+    "test": "test a checkpoint on the held-out and the seen manipulations",
+    "predict": "score every video of a corpus with a checkpoint",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """A subcommand with a parser of its own, in a module imported only when it is run."""
+
+    module: str
+    help: str
+
+
+_TOOLS: Final = {
+    "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
+    "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
+}
+
+_ERROR_STATUS: Final = 2
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: Words of the command line, without the name of the program; those of the process by
+            default.
+
+    Returns:
+        The exit status: 0, or 2 after an error, whose message went to standard error.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        return _dispatch(words)
+    except DeepfakeMTLError as error:
+        print(f"deepfake-mtl: error: {_own_words(error)}", file=sys.stderr)
+        return _ERROR_STATUS
+
+
+def run() -> None:
+    """Run the command of this process and exit with its status."""
+    sys.exit(main())
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if words and words[0] in _TOOLS:
+        tool = import_module(_TOOLS[words[0]].module)
+        parser = argparse.ArgumentParser(
+            prog=f"deepfake-mtl {words[0]}",
+            description=tool.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_arguments: Callable[[argparse.ArgumentParser], None] = tool.add_arguments
+        add_arguments(parser)
+        status: int = tool.run(parser.parse_args(words[1:]))
+        return status
+    if words and words[0] in _TRAINER_COMMANDS:
+        # Seconds of importing that --help and the tools do without.
+        from deepfake_mtl.training import run_trainer_command  # noqa: PLC0415
+
+        run_trainer_command(words)
+        return 0
+    _overview().parse_args(words)
+    return 0
+
+
+def _overview() -> argparse.ArgumentParser:
+    commands = {**{name: tool.help for name, tool in _TOOLS.items()}, **_TRAINER_COMMANDS}
+    parser = argparse.ArgumentParser(
+        prog="deepfake-mtl",
+        description="Deepfake detection that generalises to unseen manipulations.",
+        epilog="deepfake-mtl COMMAND --help tells about a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, description in commands.items():
+        subcommands.add_parser(name, help=description)
+    return parser
+
+
+def _own_words(error: DeepfakeMTLError) -> str:
+    """Return the message of an error, without the traceback that a DataLoader puts before it."""
+    return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()

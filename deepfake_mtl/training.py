@@ -1,0 +1,280 @@
+"""fit, validate, test and predict: LightningCLI, with the traps of its command line closed."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from deepfake_mtl.callbacks import ClipStrip, ResultsWriter
+from deepfake_mtl.configuration import find_config
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.detector import Detector
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
+
+DEFAULT_RUN: Final = "runs/detector"
+
+_CHECKPOINTS: Final = "checkpoints"
+_BEST: Final = "best"
+_LAST: Final = "last"
+_FROM_CHECKPOINT: Final = ("validate", "test", "predict")
+
+
+def run_trainer_command(words: Sequence[str]) -> None:
+    """Run one of Lightning's subcommands.
+
+    Args:
+        words: The subcommand and its options.
+
+    Raises:
+        DeepfakeMTLError: Something about the options or the data is wrong.
+    """
+    _quieten()
+    # The words are parsed here alone: LightningCLI need not compare them with sys.argv.
+    DetectorCLI(list(words))
+
+
+class DetectorCLI(LightningCLI):
+    """LightningCLI for `Detector` and `DeepfakeDataModule`.
+
+    Everything that a command writes goes to its run folder, `trainer.default_root_dir`:
+    ``config.yaml``, ``checkpoints/{best,last}.ckpt``, ``tensorboard/``, and after a test
+    ``results.json``, ``predictions.csv`` and ``results.html``.
+
+    Args:
+        words: The subcommand and its options.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._data_state: dict[str, Any] = {}
+        super().__init__(
+            Detector,
+            DeepfakeDataModule,
+            args=list(words),
+            save_config_callback=_RunConfig,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "default_root_dir": DEFAULT_RUN,
+                "use_distributed_sampler": False,  # the datamodule shares by itself
+            },
+            parser_kwargs={
+                "fit": {"description": "Train a detector with a manipulation held out."},
+                "test": {"description": "Test a checkpoint."},
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the checkpoint callback, and let the detector know what is held out."""
+        parser.link_arguments("data.held_out", "model.held_out")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/auc",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": _BEST,
+                "checkpoint.save_last": True,
+                "checkpoint.auto_insert_metric_name": False,
+                "checkpoint.enable_version_counter": False,
+            }
+        )
+        parser.link_arguments(
+            "trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints_folder
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the words, after looking for what LightningCLI would take in silence."""
+        if not isinstance(args, list):
+            raise TypeError("the command line is given as a list of words")
+        words = _with_configs_found(args)
+        _check_order(words)
+        if words[0] in _FROM_CHECKPOINT and not {"-h", "--help", "--print_config"} & set(words):
+            words = self._with_checkpoint(words)
+        with warnings.catch_warnings():
+            # Lightning warns where a program passes words and has some of its own.
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            super().parse_arguments(parser, words)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 (Lightning's)
+        """Create the trainer with a logger and callbacks that write to the run folder."""
+        config = self.config_init[self.subcommand].trainer
+        run = Path(config.default_root_dir)
+        if config.logger is None or config.logger is True:
+            kwargs["logger"] = TensorBoardLogger(
+                run, name="tensorboard", version=str(self.subcommand), default_hp_metric=False
+            )
+        trainer = super().instantiate_trainer(**kwargs)
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.append(ResultsWriter(run, self.config_dump))
+        if trainer.loggers:
+            callbacks.extend([ClipStrip(), LearningRateMonitor("step")])
+        return trainer
+
+    def after_instantiate_classes(self) -> None:
+        """Let checkpoints describe encoder and tasks in plain values, and check the given one.
+
+        Raises:
+            CheckpointError: It belongs to another fold.
+        """
+        description = self.config_dump["model"]
+        self.model.hparams.update({key: description[key] for key in ("encoder", "tasks")})
+        if self._data_state:
+            self.datamodule.load_state_dict(self._data_state)
+
+    def before_fit(self) -> None:
+        """Refuse to write over the checkpoints of another training.
+
+        Raises:
+            ConfigurationError: There are some in the run folder, and none is continued.
+            CheckpointError: The checkpoint to be continued is not there.
+        """
+        run = Path(self._get(self.config, "trainer").default_root_dir)
+        checkpoint = self._get(self.config, "ckpt_path")
+        existing = sorted((run / _CHECKPOINTS).glob("*.ckpt"))
+        if checkpoint is None and existing:
+            last = run / _CHECKPOINTS / f"{_LAST}.ckpt"
+            raise ConfigurationError(
+                f"{run} holds the checkpoints of an earlier training: choose another folder with "
+                "--trainer.default_root_dir, or go on with that training by --ckpt_path "
+                f"{last if last in existing else existing[0]}"
+            )
+        if checkpoint is not None:
+            path = _resolve_checkpoint(checkpoint, run)
+            self.config_init[self.subcommand]["ckpt_path"] = str(path)
+
+    def _with_checkpoint(self, words: Sequence[str]) -> list[str]:
+        """Take what a checkpoint remembers of its data for options that are not given."""
+        subcommand = words[0]
+        given = _option(words, "--ckpt_path")
+        run = Path(_option(words, "--trainer.default_root_dir") or DEFAULT_RUN)
+        if given is None:
+            raise CheckpointError(
+                f"{subcommand} needs a checkpoint, else it would score with random weights: write "
+                f"deepfake-mtl {subcommand} ... --ckpt_path {run / _CHECKPOINTS / 'best.ckpt'}"
+            )
+        path = _resolve_checkpoint(given, run)
+        content = _load(path)
+        self._data_state = content[DeepfakeDataModule.__qualname__]
+        parser = self._subcommand_parsers[subcommand]
+        remembered = content["datamodule_hyper_parameters"]
+        parser.set_defaults({f"data.{key}": value for key, value in remembered.items()})
+        if subcommand == "test":
+            parser.set_defaults({"verbose": False})  # the table of ResultsWriter says more
+        if path.parent.name == _CHECKPOINTS:
+            parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
+        return _replace_option(words, "--ckpt_path", str(path))
+
+
+class _RunConfig(SaveConfigCallback):
+    """Writes the whole configuration of a training into its run folder."""
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
+        if stage == "fit" and trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / "config.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            self.parser.save(
+                self.config, str(partial), skip_none=False, overwrite=True, multifile=False
+            )
+            partial.replace(path)
+
+
+def _checkpoints_folder(run: str) -> str:
+    return str(Path(run) / _CHECKPOINTS)
+
+
+def _resolve_checkpoint(name: str, run: Path) -> Path:
+    """Return the file of a checkpoint given by its path, or as ``best`` or ``last`` of the run."""
+    path = run / _CHECKPOINTS / f"{name}.ckpt" if name in (_BEST, _LAST) else Path(name)
+    if not path.is_file():
+        there = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+        hint = f"; there are {', '.join(map(str, there))}" if there else ""
+        raise CheckpointError(f"{path}: no such checkpoint{hint}")
+    return path
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many kinds, for a file that it cannot read
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})"
+        ) from error
+    if not isinstance(content, dict) or DeepfakeDataModule.__qualname__ not in content:
+        raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
+    return content
+
+
+def _check_order(words: Sequence[str]) -> None:
+    earlier = ""
+    for word in words[1:]:
+        if word in ("--config", "-c") or word.startswith("--config="):
+            if earlier:
+                raise ConfigurationError(
+                    f"--config stands after {earlier}, which it would override in silence: write "
+                    f"deepfake-mtl {words[0]} --config FILE ... first, other options after it"
+                )
+        elif word.startswith("--"):
+            earlier = word.split("=", 1)[0]
+
+
+def _with_configs_found(words: Sequence[str]) -> list[str]:
+    found = list(words)
+    for position, word in enumerate(words):
+        if word in ("--config", "-c") and position + 1 < len(words):
+            found[position + 1] = find_config(words[position + 1])
+        elif word.startswith("--config="):
+            found[position] = "--config=" + find_config(word.removeprefix("--config="))
+    return found
+
+
+def _option(words: Sequence[str], name: str) -> str | None:
+    value = None
+    for position, word in enumerate(words):
+        if word == name and position + 1 < len(words):
+            value = words[position + 1]
+        elif word.startswith(f"{name}="):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def _replace_option(words: Sequence[str], name: str, value: str) -> list[str]:
+    replaced = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == name:
+            skip = True
+        elif not word.startswith(f"{name}="):
+            replaced.append(word)
+    return [*replaced, f"{name}={value}"]
+
+
+def _quieten() -> None:
+    """Silence advice that does not apply, so that what is printed is worth reading."""
+    for message in (
+        ".*does not have many workers.*",
+        ".*The number of training batches.*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        # A test that writes to another folder than the training did.
+        "The dirpath has changed.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: (
+            "litlogger" not in record.getMessage() and "lightning.ai" not in record.getMessage()
+        )
+    )

@@ -1,0 +1,367 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sklearn_metrics
+
+from deepfake_mtl.cli import main
+from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from tests.conftest import PAIRS, shared_path, video_path, write_splits
+
+CONFIGS = [
+    "--config=configs/faceforensics.yaml",
+    "--config=configs/losses/binary_manipulation.yaml",
+]
+SMALL = [
+    "--data.size=32",
+    "--data.clip_length=8",
+    "--data.batch_size=4",
+    "--data.num_workers=0",
+    "--data.eval_clips_per_video=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=1",
+    "--model.warmup_steps=2",
+]
+
+
+def fit_words(root: Path, run: Path, *more: str, held_out: str = "Face2Face") -> list[str]:
+    return [
+        "fit",
+        *CONFIGS,
+        f"--data.root={root}",
+        f"--data.held_out={held_out}",
+        f"--trainer.default_root_dir={run}",
+        *SMALL,
+        *more,
+    ]
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a training on the tiny corpus; not to be written to."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert main(fit_words(tiny_corpus, run)) == 0
+    return run
+
+
+def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that is to fail, and return the one message that it prints."""
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    assert printed.err.count("deepfake-mtl: error: ") == 1
+    return printed.err.split("deepfake-mtl: error: ")[1]
+
+
+def write_audio(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+# -- What goes wrong -----------------------------------------------------------------------------
+
+
+def test_a_wrong_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of(fit_words(tmp_path / "nowhere", tmp_path / "run"), capsys)
+    assert "nowhere: no such folder; --data.root names" in message
+
+
+def test_a_missing_method(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (corpus / "manipulated_sequences" / "FaceSwap").rename(tmp_path / "elsewhere")
+    message = error_of(fit_words(corpus, tmp_path / "run"), capsys)
+    assert "FaceSwap: all 8" in message
+    assert "--data.on_missing skip" in message
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.unlink()  # the tiny corpus is linked, not copied
+    if how == "empty":
+        path.touch()
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "no video":
+        write_audio(path)
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "no video"])
+def test_an_unusable_video(
+    how: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = video_path(corpus, "Deepfakes", "001_000")
+    damage(path, how)
+    message = error_of(fit_words(corpus, tmp_path / "run"), capsys)
+    assert message.startswith(str(path))
+    assert "--data.on_corrupt skip" in message
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ({**PAIRS, "val": [["004", "005"], ["004", "005"]]}, "val.json: identity 004 stands twice"),
+        ({**PAIRS, "test": [["004", "007"]]}, "test.json: identity 004 stands here and in"),
+    ],
+)
+def test_contradicting_splits(
+    pairs: dict[str, list[list[str]]],
+    expected: str,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_splits(tmp_path / "lists", pairs)
+    words = fit_words(corpus, tmp_path / "run", f"--data.splits={tmp_path / 'lists'}")
+    assert expected in error_of(words, capsys)
+
+
+def test_splits_that_are_no_json_or_not_there(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_splits(tmp_path / "lists")
+    (tmp_path / "lists" / "train.json").write_text("[[000, 001]]")
+    words = fit_words(corpus, tmp_path / "run", f"--data.splits={tmp_path / 'lists'}")
+    assert "train.json: cannot be read as JSON" in error_of(words, capsys)
+    words = fit_words(corpus, tmp_path / "run", f"--data.splits={tmp_path / 'none'}")
+    assert "--data.splits random" in error_of(words, capsys)
+
+
+def test_a_checkpoint_of_another_fold(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = f"--ckpt_path={trained}/checkpoints/best.ckpt"
+    out = f"--trainer.default_root_dir={tmp_path}"
+    message = error_of(["test", "--data.held_out=Deepfakes", out, checkpoint, *SMALL[3:5]], capsys)
+    assert "trained with Face2Face held out, but held_out is Deepfakes" in message
+    assert "--data.held_out Face2Face" in message
+    write_splits(tmp_path / "lists", {**PAIRS, "train": PAIRS["test"], "test": PAIRS["train"]})
+    words = ["test", f"--data.splits={tmp_path / 'lists'}", out, checkpoint, *SMALL[3:5]]
+    assert "other lists of identities" in error_of(words, capsys)
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_no_checkpoint(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of([command, *CONFIGS], capsys)
+    assert f"deepfake-mtl {command} ... --ckpt_path runs/detector/checkpoints/best.ckpt" in message
+
+
+def test_a_checkpoint_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such checkpoint" in error_of(["test", "--ckpt_path=gone.ckpt"], capsys)
+    (tmp_path / "text.ckpt").write_text("not a checkpoint")
+    message = error_of(["test", "--ckpt_path", str(tmp_path / "text.ckpt")], capsys)
+    assert "text.ckpt: cannot be read as a checkpoint" in message
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    message = error_of(["test", "--ckpt_path", str(tmp_path / "other.ckpt")], capsys)
+    assert "not a checkpoint of deepfake-mtl fit" in message
+
+
+def test_options_before_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["test", "--ckpt_path", "x.ckpt", "--config", "configs/faceforensics.yaml"]
+    message = error_of(words, capsys)
+    assert "--config stands after --ckpt_path" in message
+    assert "deepfake-mtl test --config FILE" in message
+
+
+def test_an_unknown_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of(["fit", "--config", "configs/losses/trinary.yaml"], capsys)
+    assert "configs/losses/binary.yaml" in message
+
+
+def test_a_run_folder_in_use(
+    tiny_corpus: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = error_of(fit_words(tiny_corpus, trained), capsys)
+    assert f"--ckpt_path {trained}/checkpoints/last.ckpt" in message
+
+
+def test_a_batch_larger_than_an_epoch(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = error_of(fit_words(tiny_corpus, tmp_path, "--data.batch_size=99"), capsys)
+    assert "set --data.batch_size to at most 16" in message
+
+
+@pytest.mark.slow
+def test_no_traceback_in_a_real_terminal(corpus: Path, tmp_path: Path) -> None:
+    """A file whose damage shows only when it is decoded, in a worker process."""
+    path = video_path(corpus, "original", "002")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 8
+    content[start : start + (len(content) - start) * 3 // 4] = bytes(
+        (len(content) - start) * 3 // 4
+    )
+    path.unlink()
+    path.write_bytes(content)
+    words = fit_words(
+        corpus, tmp_path / "run", "--data.num_workers=1", "--data.train_clips_per_video=3"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "deepfake_mtl", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    assert f"deepfake-mtl: error: {path}" in done.stderr
+
+
+# -- What goes well ------------------------------------------------------------------------------
+
+
+def test_the_run_folder_of_a_training(trained: Path) -> None:
+    files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert {"config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= files
+    assert any(name.startswith("tensorboard/fit/events") for name in files)
+    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["held_out"] == "Face2Face"
+
+
+def test_results_can_be_recomputed_from_the_predictions(trained: Path, tmp_path: Path) -> None:
+    words = [
+        f"--ckpt_path={trained}/checkpoints/last.ckpt",
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    assert main(["test", *words, *SMALL[3:4]]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    assert len(rows) == 10
+    assert results["held_out"] == ["Face2Face"]
+    assert results["counts"]["train"] == {"real": 4, "fake": 12}
+    assert results["corpus"]["synthetic"] is False
+    threshold = results["figures"]["held_out"]["threshold"]
+    for name, excluded in (
+        ("held_out", {"Deepfakes", "FaceSwap", "NeuralTextures"}),
+        ("seen", {"Face2Face"}),
+    ):
+        chosen = [row for row in rows if row["method"] not in excluded]
+        truth = [int(row["label"]) for row in chosen]
+        score = [float(row["score"]) for row in chosen]
+        figures = results["figures"][name]
+        assert figures["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(truth, score))
+        assert figures["accuracy_calibrated"] == pytest.approx(
+            np.mean([(s >= threshold) == t for s, t in zip(score, truth, strict=True)])
+        )
+    for row in rows:
+        outputs = [float(row[f"manipulation/{name}"]) for name in MANIPULATION_CLASSES]
+        assert sum(outputs) == pytest.approx(1, abs=1e-5)
+    page = (tmp_path / "results.html").read_text()
+    assert "Face2Face" in page
+
+
+def test_predict_scores_every_video(trained: Path, tmp_path: Path) -> None:
+    words = [
+        f"--ckpt_path={trained}/checkpoints/best.ckpt",
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    assert main(["predict", *words, *SMALL[3:4]]) == 0
+    with (tmp_path / "predict" / "predictions.csv").open() as file:
+        keys = [row["key"] for row in csv.DictReader(file)]
+    assert len(keys) == len(set(keys)) == 40
+
+
+def test_skipped_videos_are_counted_in_the_results(corpus: Path, tmp_path: Path) -> None:
+    video_path(corpus, "FaceSwap", "000_001").unlink()
+    broken = video_path(corpus, "original", "006")
+    damage(broken, "truncated")
+    skip = ["--data.on_missing=skip", "--data.on_corrupt=skip"]
+    run = tmp_path / "run"
+    assert main(fit_words(corpus, run, *skip)) == 0
+    assert main(["test", f"--ckpt_path={run}/checkpoints/best.ckpt", *SMALL[3:4]]) == 0
+    counts = json.loads((run / "results.json").read_text())["counts"]
+    assert counts["missing"] == {"FaceSwap": 1}
+    assert len(counts["corrupt"]) == 1
+    assert counts["corrupt"][0].startswith(str(broken))
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_from_where_it_was(tiny_corpus: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    more = ["--trainer.max_epochs=4", "--trainer.deterministic=true"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "deepfake_mtl"]
+    subprocess.run([*command, *fit_words(tiny_corpus, whole, *more)], env=environment, check=True)
+
+    process = subprocess.Popen([*command, *fit_words(tiny_corpus, killed, *more)], env=environment)
+    last = killed / "checkpoints" / "last.ckpt"
+    while not last.is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    interrupted = torch.load(last, weights_only=True)
+    assert interrupted["epoch"] < 3
+
+    words = fit_words(tiny_corpus, killed, *more, "--ckpt_path=last")
+    subprocess.run([*command, *words], env=environment, check=True)
+    expected = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)
+    resumed = torch.load(last, weights_only=True)
+    assert resumed["epoch"] == expected["epoch"] == 3
+    assert resumed["global_step"] == expected["global_step"] > interrupted["global_step"]
+    assert resumed["state_dict"].keys() == expected["state_dict"].keys()
+    for name, value in expected["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+@pytest.mark.slow
+def test_the_real_sample(tmp_path: Path) -> None:
+    root, run = shared_path("ffpp_sample"), tmp_path / "run"
+    words = ["--data.on_missing=skip", "--data.batch_size=2"]
+    assert main(fit_words(root, run, *words, held_out="NeuralTextures")) == 0
+    assert main(["test", f"--ckpt_path={run}/checkpoints/best.ckpt", *SMALL[3:4]]) == 0
+    results = json.loads((run / "results.json").read_text())
+    assert results["figures"]["held_out"]["real"] == results["figures"]["held_out"]["fake"] == 1
+    assert results["figures"]["seen"]["auc"] is None
+    assert len((run / "predictions.csv").read_text().splitlines()) == 3
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["--version"], ["fit", "--help"], ["demo", "--help"]):
+        with pytest.raises(SystemExit) as status:
+            main(words)
+        assert status.value.code == 0
+    printed = capsys.readouterr().out
+    assert "synthesize" in printed
+    assert "--data.held_out" in printed
+
+
+@pytest.mark.slow
+def test_two_ranks_train_and_score_as_one(tiny_corpus: Path, trained: Path, tmp_path: Path) -> None:
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    command = [sys.executable, "-m", "deepfake_mtl"]
+    words = fit_words(tiny_corpus, tmp_path / "fit", "--data.batch_size=2", *two)
+    subprocess.run([*command, *words], check=True)
+    files = [path.name for path in (tmp_path / "fit").rglob("*.ckpt")]
+    assert sorted(files) == ["best.ckpt", "last.ckpt"]
+
+    # Ten videos, two clips each, batches of three: the ranks' last batches are uneven.
+    words = [
+        "test",
+        f"--ckpt_path={trained}/checkpoints/last.ckpt",
+        "--data.batch_size=3",
+        *SMALL[3:4],
+    ]
+    tables = []
+    for name, more in (("one", []), ("two", two)):
+        out = f"--trainer.default_root_dir={tmp_path / name}"
+        subprocess.run([*command, *words, out, "--trainer.accelerator=cpu", *more], check=True)
+        with (tmp_path / name / "predictions.csv").open() as file:
+            tables.append(list(csv.DictReader(file)))
+    assert [row["key"] for row in tables[0]] == [row["key"] for row in tables[1]]
+    for one, both in zip(*tables, strict=True):
+        assert one["clips"] == both["clips"] == "2"
+        assert float(one["score"]) == pytest.approx(float(both["score"]), abs=1e-5)
