@@ -14,6 +14,7 @@ from deepfake_mtl.metrics.binary import (
     roc_curve,
 )
 from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
+from deepfake_mtl.metrics.neighbours import neighbour_vote
 from deepfake_mtl.metrics.video import VideoScores, VideoTable
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "calibrate_threshold",
     "confusion_matrix",
     "equal_error_rate",
+    "neighbour_vote",
     "recall_by_method",
     "roc_auc",
     "roc_curve",

@@ -2,6 +2,24 @@
 
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.heads import MLPHead
+from deepfake_mtl.models.momentum import MomentumCopy, check_batch_norm_remedy, shuffled_forward
+from deepfake_mtl.models.mvit import MViTv2S
+from deepfake_mtl.models.queue import KeyQueue
 from deepfake_mtl.models.s3d import S3D
+from deepfake_mtl.models.video_resnet import R3D18, R2Plus1D18
+from deepfake_mtl.models.weights import LoadReport, without_pretrained
 
-__all__ = ["S3D", "Encoder", "MLPHead"]
+__all__ = [
+    "R3D18",
+    "S3D",
+    "Encoder",
+    "KeyQueue",
+    "LoadReport",
+    "MLPHead",
+    "MViTv2S",
+    "MomentumCopy",
+    "R2Plus1D18",
+    "check_batch_norm_remedy",
+    "shuffled_forward",
+    "without_pretrained",
+]

@@ -1,18 +1,35 @@
 """What every video encoder of the library offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.models.weights import (
+    EXTRA_STATE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Conventions,
+    Layout,
+    LoadReport,
+    Pretrained,
+    load_weights,
+)
 
 
 class Encoder(nn.Module, ABC):
     """A network that turns clips into feature vectors.
+
+    A subclass implements `encode`. One that can start from pre-trained weights names them in
+    `pretrained` and `layouts`, and ends its constructor with `start_from`.
+
+    Mean and deviation of the input, and epsilon and momentum of BatchNorm, belong to the weights:
+    they are kept in the state dict (as its extra state), so that a checkpoint brings back what it
+    was trained with. A state dict without them loads too, and changes none of them.
 
     Args:
         feature_dim: Length of a feature vector.
@@ -20,8 +37,17 @@ class Encoder(nn.Module, ABC):
         std: Deviation of each colour channel that is divided by.
         min_frames: Least number of frames of a clip.
         min_size: Least width and height of a clip in pixels.
+
+    Attributes:
+        pretrained: Published weights that the encoder can start from, by name.
+        layouts: How checkpoints of other programs become this encoder's.
+        load_report: What was loaded, skipped and left; None where `start_from` was not called.
+        conventions: Mean, deviation and BatchNorm's settings in use.
     """
 
+    pretrained: ClassVar[Mapping[str, Pretrained]] = {}
+    layouts: ClassVar[Sequence[Layout]] = ()
+    load_report: LoadReport | None = None
     mean: Tensor
     std: Tensor
 
@@ -38,8 +64,10 @@ class Encoder(nn.Module, ABC):
         self.feature_dim = feature_dim
         self.min_frames = min_frames
         self.min_size = min_size
+        self.conventions = Conventions((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1, 1), persistent=False)
+        self.register_load_state_dict_pre_hook(_complete)  # type: ignore[no-untyped-call]
 
     @abstractmethod
     def encode(self, clip: Tensor) -> Tensor:
@@ -66,6 +94,87 @@ class Encoder(nn.Module, ABC):
             clip = clip.to(self.mean.dtype) / 255
         return (clip - self.mean) / self.std
 
+    def start_from(
+        self,
+        weights: str,
+        *,
+        strict: bool = True,
+        norm_eps: float | None = None,
+        norm_momentum: float | None = None,
+    ) -> LoadReport:
+        """Load weights, and take over the conventions that they were trained with.
+
+        Args:
+            weights: ``none``, a name in `pretrained`, or the path of a checkpoint: one of this
+                library (of a detector, or of an encoder alone), or one that `layouts` know.
+            strict: Whether a checkpoint must hold every tensor of the encoder.
+            norm_eps: Epsilon of BatchNorm; None follows the weights' origin.
+            norm_momentum: Share of each batch in BatchNorm's running statistics; None likewise.
+
+        Returns:
+            What was loaded, skipped and left, which is also kept as `load_report`.
+
+        Raises:
+            ConfigurationError: The weights are published ones but not for this encoder, or a
+                number is out of range.
+            CheckpointError: The file is missing, unreadable or refused, cannot be downloaded, fits
+                nowhere or, where `strict`, in part only.
+        """
+        if (norm_eps is not None and norm_eps <= 0) or not 0 < (norm_momentum or 0.1) <= 1:
+            raise ConfigurationError(
+                f"norm_eps is {norm_eps}, norm_momentum {norm_momentum}: the first must be "
+                "positive, the second between 0 and 1"
+            )
+        tensors = {name: x for name, x in self.state_dict().items() if name != EXTRA_STATE}
+        report, conventions = load_weights(
+            type(self).__name__,
+            tensors,
+            weights,
+            strict=strict,
+            pretrained=self.pretrained,
+            layouts=self.layouts,
+            others=_published(),
+        )
+        if not any(True for _ in self._norms()):
+            conventions = replace(conventions, norm_eps=None, norm_momentum=None)
+        if norm_eps is not None:
+            conventions = replace(conventions, norm_eps=norm_eps)
+        if norm_momentum is not None:
+            conventions = replace(conventions, norm_momentum=norm_momentum)
+        self._adopt(conventions)
+        self.load_report = report
+        return report
+
+    def get_extra_state(self) -> Tensor:
+        """Return the conventions for the state dict (float64, 6 or 8 numbers).
+
+        A tensor, so that programs that expect nothing but tensors in a state dict go on working.
+        """
+        return self.conventions.to_tensor()
+
+    def set_extra_state(self, state: object) -> None:
+        """Take over the conventions of a state dict.
+
+        Raises:
+            CheckpointError: The state is not that of an encoder.
+        """
+        self._adopt(Conventions.from_tensor(state))
+
+    def _adopt(self, conventions: Conventions) -> None:
+        self.conventions = conventions
+        with torch.no_grad():
+            self.mean.copy_(torch.tensor(conventions.mean).view(1, 3, 1, 1, 1))
+            self.std.copy_(torch.tensor(conventions.std).view(1, 3, 1, 1, 1))
+        for norm in self._norms():
+            if conventions.norm_eps is not None and conventions.norm_momentum is not None:
+                norm.eps = conventions.norm_eps
+                norm.momentum = conventions.norm_momentum
+
+    def _norms(self) -> Iterator[nn.BatchNorm3d | nn.SyncBatchNorm]:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm):
+                yield module
+
     def _check(self, clip: Tensor) -> None:
         if clip.dim() != 5 or clip.shape[1] != 3:
             raise ValueError(f"expected clips of shape B x 3 x T x H x W, got {tuple(clip.shape)}")
@@ -76,3 +185,20 @@ class Encoder(nn.Module, ABC):
                 f"{self.min_size} x {self.min_size} pixels, got {frames} frames of "
                 f"{height} x {width}"
             )
+
+
+def _complete(encoder: nn.Module, state: dict[str, object], prefix: str, *_: object) -> None:
+    """Let state dicts load that were written before encoders had an extra state."""
+    state.setdefault(prefix + EXTRA_STATE, encoder.get_extra_state())
+
+
+def _published() -> dict[str, list[str]]:
+    """Return the encoders that have published weights of each name."""
+    encoders: dict[str, list[str]] = {}
+    classes = [Encoder]
+    while classes:
+        kind = classes.pop()
+        classes += kind.__subclasses__()
+        for name in kind.pretrained:
+            encoders.setdefault(name, []).append(kind.__name__)
+    return encoders

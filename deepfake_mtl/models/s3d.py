@@ -1,38 +1,164 @@
 """The S3D video encoder."""
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
+
 import torch
 from torch import Tensor, nn
-from torchvision.models.video import s3d
+from torchvision.models import GoogLeNet_Weights
+from torchvision.models.video import S3D_Weights, s3d
 
+from deepfake_mtl.models.coclr import coclr_layout
+from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
+from deepfake_mtl.models.inflation import identity_norm, identity_over_time, one_frame
+from deepfake_mtl.models.weights import (
+    Conventions,
+    Layout,
+    Pretrained,
+    Translation,
+    torchvision_layout,
+)
+
+# GoogLeNet's stage -> index in S3D's features. The channels are the same in all of them.
+_GOOGLENET_STAGES: Final = {
+    "conv1": 0,
+    "conv2": 2,
+    "conv3": 3,
+    "inception3a": 5,
+    "inception3b": 6,
+    "inception4a": 8,
+    "inception4b": 9,
+    "inception4c": 10,
+    "inception4d": 11,
+    "inception4e": 12,
+    "inception5a": 14,
+    "inception5b": 15,
+}
+_GOOGLENET_LAYERS: Final = {
+    "branch1": "branch0",
+    "branch2.0": "branch1.0",
+    "branch2.1": "branch1.1",
+    "branch3.0": "branch2.0",
+    "branch3.1": "branch2.1",
+    "branch4.1": "branch3.1",
+}
+# torchvision's GoogLeNet came from TensorFlow: it takes values in [-1, 1], to which its
+# `transform_input` brings what ImageNet's mean and deviation have been applied to.
+_GOOGLENET: Final = Conventions(
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), norm_eps=1e-3, norm_momentum=0.1
+)
+_TORCHVISION: Final = torchvision_layout(
+    Conventions.of_torchvision(S3D_Weights.KINETICS400_V1, norm_eps=1e-3, norm_momentum=1e-3),
+    heads=("classifier.",),
+)
+
+
+def googlenet_layout(state: Mapping[str, object]) -> Translation:
+    """Inflate torchvision's GoogLeNet for `S3D`.
+
+    S3D is GoogLeNet with each k x k convolution followed by one of k frames, both with BatchNorm
+    and ReLU; torchvision's GoogLeNet has the same channels throughout, and 3 x 3 kernels where the
+    paper has 5 x 5, as S3D does. The spatial convolutions and their BatchNorm take GoogLeNet's
+    values; the temporal ones start as the identity (see `identity_norm`). So the encoder starts as
+    GoogLeNet on every frame, but for the three 3 x 3 max-pools of stride 2, which are padded
+    by one pixel in S3D and by none in GoogLeNet.
+    """
+    translation = Translation(_GOOGLENET)
+    for name, tensor in state.items():
+        target = _inflated_name(name)
+        if target is None or not isinstance(tensor, Tensor):
+            head = name.startswith(("fc.", "aux1.", "aux2."))
+            translation.skipped[name] = (
+                "the classifier of the other task" if head else "unknown to torchvision's GoogLeNet"
+            )
+        else:
+            translation.add(name, target, one_frame(tensor) if tensor.dim() == 4 else tensor)
+    _start_temporal_layers(translation)
+    return translation
+
+
+def _inflated_name(name: str) -> str | None:
+    stage, _, rest = name.partition(".")
+    layer, _, tensor = rest.rpartition(".")
+    layer, _, kind = layer.rpartition(".")
+    if stage not in _GOOGLENET_STAGES or kind not in ("conv", "bn"):
+        return None
+    parts = ["features", str(_GOOGLENET_STAGES[stage])]
+    if layer:
+        if layer not in _GOOGLENET_LAYERS:
+            return None
+        parts.append(_GOOGLENET_LAYERS[layer])
+    if stage in ("conv1", "conv3") or layer in ("branch2.1", "branch3.1"):
+        parts.append("0")  # the spatial half; the temporal one is 1
+    return ".".join([*parts, "0" if kind == "conv" else "1", tensor])
+
+
+def _start_temporal_layers(translation: Translation) -> None:
+    how = "as the identity over time"
+    spatial = [
+        (name.removesuffix("0.0.weight"), tensor)
+        for name, tensor in translation.tensors.items()
+        if tensor.dim() == 5 and tensor.shape[-1] > 1
+    ]
+    for place, kernel in spatial:
+        translation.make(
+            f"{place}1.0.weight", identity_over_time(kernel.shape[0], kernel.shape[-1]), how
+        )
+        weight = translation.tensors.get(f"{place}0.1.weight")
+        bias = translation.tensors.get(f"{place}0.1.bias")
+        if weight is None or bias is None:
+            continue
+        norm = identity_norm(weight, bias, eps=_GOOGLENET.norm_eps or 0.0)
+        for name, tensor in norm.items():
+            translation.make(f"{place}1.1.{name}", tensor, how)
 
 
 class S3D(Encoder):
     """S3D (Xie et al., ECCV 2018, arXiv 1712.04851) on torchvision's layers, as an encoder.
 
-    Features are the mean of the last layer's activations over time and space, for clips of any
-    length from 8 frames and any size from 32 pixels.
+    Features are the mean of the last layer's activations over time and space (B x 1024), for clips
+    of any length from 8 frames and any size from 32 pixels.
 
     Args:
-        norm_eps: Epsilon of BatchNorm. 1e-5 is PyTorch's default and CoCLR's; torchvision's
-            Kinetics-400 weights were trained with 1e-3.
-        norm_momentum: Share of each batch in BatchNorm's running statistics. At torchvision's
-            0.001 a run of a thousand steps is evaluated with statistics that lag far behind.
+        weights: ``none``; ``kinetics400``, torchvision's; ``imagenet``, torchvision's GoogLeNet
+            inflated (see `googlenet_layout`); or the path of a checkpoint of the CoCLR code (Han et
+            al., NeurIPS 2020, arXiv 2010.09709), of torchvision's S3D or of this library.
+        strict: Whether a checkpoint must hold every tensor of the encoder.
+        norm_eps: Epsilon of BatchNorm. None follows the weights' origin: 1e-5 without weights and
+            for CoCLR's, 1e-3 for torchvision's and GoogLeNet's, for a checkpoint of this library
+            what it was trained with.
+        norm_momentum: Share of each batch in BatchNorm's running statistics. None follows the
+            origin: 0.001 for torchvision's, with which a run of a thousand steps is evaluated with
+            statistics that lag far behind; else 0.1, or what a checkpoint was trained with.
         channels_last: Compute in the memory layout that is about twice as fast on CPUs and that
             GPUs prefer. Changes no result beyond rounding.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+        CheckpointError: The weights cannot be had, or do not fit; see `Encoder.start_from`.
     """
 
+    pretrained: ClassVar[Mapping[str, Pretrained]] = {
+        "kinetics400": Pretrained(S3D_Weights.KINETICS400_V1.url, _TORCHVISION),
+        "imagenet": Pretrained(GoogLeNet_Weights.IMAGENET1K_V1.url, googlenet_layout),
+    }
+    layouts: ClassVar[Sequence[Layout]] = (coclr_layout, _TORCHVISION)
+
     def __init__(
-        self, norm_eps: float = 1e-5, norm_momentum: float = 0.1, channels_last: bool = True
+        self,
+        weights: str = "none",
+        strict: bool = True,
+        norm_eps: float | None = None,
+        norm_momentum: float | None = None,
+        channels_last: bool = True,
     ) -> None:
         super().__init__(1024, min_frames=8, min_size=32)
         self.features: nn.Sequential = s3d(weights=None).features
-        for module in self.features.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.eps = norm_eps
-                module.momentum = norm_momentum
+        use_temporal_convolutions(self.features)
         self._memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
         self.features.to(memory_format=self._memory_format)
+        self.start_from(weights, strict=strict, norm_eps=norm_eps, norm_momentum=norm_momentum)
 
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 1024)."""

@@ -1,11 +1,15 @@
+import copy
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
-from torchvision.models.video import s3d
+from torch import nn
+from torchvision.models.video import VideoResNet, r2plus1d_18, r3d_18, s3d
 
-from deepfake_mtl.models import S3D, MLPHead
+from deepfake_mtl.models import R3D18, S3D, Encoder, MLPHead, MViTv2S, R2Plus1D18
+from deepfake_mtl.models.convolution import use_temporal_convolutions
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +65,54 @@ def test_an_empty_batch_has_no_features(encoder: S3D) -> None:
 
 
 def test_norm_settings_reach_every_layer() -> None:
-    norms = [m for m in S3D(1e-3, 0.05).modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    norms = [
+        m
+        for m in S3D(norm_eps=1e-3, norm_momentum=0.05).modules()
+        if isinstance(m, torch.nn.BatchNorm3d)
+    ]
     assert len(norms) > 50
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.05)}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(R3D18, r3d_18), (R2Plus1D18, r2plus1d_18)])
+def test_residual_encoders_equal_torchvision(
+    ours: type[Encoder], theirs: Callable[..., VideoResNet]
+) -> None:
+    encoder, network = ours(norm_eps=1e-2).eval(), theirs(weights=None, num_classes=2).eval()
+    translation = encoder.layouts[0](network.state_dict())
+    assert set(translation.skipped) == {"fc.weight", "fc.bias"}
+    assert translation.tensors.keys() == encoder.state_dict().keys() - {"_extra_state"}
+    encoder.load_state_dict({**translation.tensors, "_extra_state": encoder.get_extra_state()})
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm3d):
+            norm.eps = 1e-2
+    network.fc = nn.Identity()
+    clip = torch.randint(256, (2, 3, 9, 33, 31), dtype=torch.uint8)
+    features = encoder(clip)
+    assert features.shape == (2, encoder.feature_dim)
+    torch.testing.assert_close(features, network(encoder.normalize(clip)), rtol=1e-4, atol=1e-5)
+    assert encoder(torch.zeros(1, 3, 8, 16, 16)).isfinite().all()
+
+
+def test_mvit_equals_torchvision_and_takes_clips_of_any_size() -> None:
+    encoder = MViTv2S().eval()
+    network = copy.deepcopy(encoder.features)
+    clip = torch.randint(256, (2, 3, 8, 64, 96), dtype=torch.uint8)
+    # torchvision fixes the grid in its constructor, from a size that our encoder does not need.
+    network.pos_encoding.temporal_size = 4
+    network.pos_encoding.spatial_size = (16, 24)
+    expected = network(encoder.normalize(clip))
+    torch.testing.assert_close(encoder(clip), expected, rtol=0, atol=0)
+    assert expected.shape == (2, encoder.feature_dim) == (2, 768)
+
+    published = {name.removeprefix("features."): x for name, x in encoder.state_dict().items()}
+    translation = encoder.layouts[0](published | {"head.1.weight": torch.zeros(400, 768)})
+    assert set(translation.skipped) == {"head.1.weight"}
+    assert encoder.state_dict().keys() - {"_extra_state"} <= translation.tensors.keys()
+    for shape in ((4, 32, 32), (5, 39, 50)):
+        assert encoder(torch.zeros(1, 3, *shape)).isfinite().all()
+    with pytest.raises(ValueError, match="at least 4 frames and 32 x 32"):
+        encoder(torch.zeros(1, 3, 3, 32, 32))
 
 
 def test_the_head_has_three_linear_layers() -> None:
@@ -87,3 +136,32 @@ def test_models_need_torch_and_torchvision_alone() -> None:
         "deepfake_mtl.models.S3D()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("frames", [8, 10, 12, 16])
+def test_bfloat16_gradients_of_short_clips(frames: int) -> None:
+    """Some lengths leave two frames to kernels of three, for which torch's are garbage."""
+    torch.manual_seed(0)
+    encoder = S3D()
+    clip = torch.rand(4, 3, frames, 32, 32)
+    probe = torch.randn(4, 1024)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = encoder(clip)
+    (features.float() * probe).sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_a_temporal_convolution_on_two_frames_equals_float32() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv3d(48, 48, (3, 1, 1), padding=(1, 0, 0), bias=False)
+    network = torch.nn.Sequential(layer)
+    clip = torch.randn(8, 48, 2, 6, 6)
+    probe = torch.randn(8, 48, 2, 6, 6)
+    (expected,) = torch.autograd.grad((network(clip) * probe).sum(), layer.weight)
+    use_temporal_convolutions(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(clip)
+    (gradient,) = torch.autograd.grad((outputs.float() * probe).sum(), layer.weight)
+    torch.testing.assert_close(gradient, expected)

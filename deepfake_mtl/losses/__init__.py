@@ -1,0 +1,21 @@
+"""Losses and what is done with several of them, for any PyTorch program.
+
+This package needs torch and torchvision only; `GradientSurgery` needs TorchJD as well.
+"""
+
+from deepfake_mtl.losses.balancing import FixedWeights, LossBalance, UncertaintyWeights
+from deepfake_mtl.losses.conflict import ConflictMeter, GradientConflict, gradient_conflict
+from deepfake_mtl.losses.contrastive import label_informed_info_nce, nearest_key_accuracy
+from deepfake_mtl.losses.surgery import GradientSurgery
+
+__all__ = [
+    "ConflictMeter",
+    "FixedWeights",
+    "GradientConflict",
+    "GradientSurgery",
+    "LossBalance",
+    "UncertaintyWeights",
+    "gradient_conflict",
+    "label_informed_info_nce",
+    "nearest_key_accuracy",
+]

@@ -1,0 +1,141 @@
+"""Checkpoint files: read without running code, and downloaded with a check."""
+
+import hashlib
+import logging
+import pickle
+import re
+import struct
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final, cast
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+
+from deepfake_mtl.errors import CheckpointError
+
+# Training scripts keep their best accuracy as a NumPy number. Making one runs no code of the file.
+_MAKE_SCALAR: Final = cast("Callable[..., object]", np.float64(0).__reduce__()[0])
+_NUMPY_SCALARS: Final[list[Callable[..., object] | tuple[Callable[..., object], str]]] = [
+    (_MAKE_SCALAR, "numpy.core.multiarray.scalar"),  # NumPy 1
+    (_MAKE_SCALAR, "numpy._core.multiarray.scalar"),  # NumPy 2
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")),
+]
+# What `torch.load` raises for files that are damaged, or no checkpoints at all.
+_UNREADABLE: Final = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def read_state_dict(path: Path) -> dict[str, object]:
+    """Read the weights of a checkpoint, without running any code that the file may hold.
+
+    Args:
+        path: What `torch.save` wrote: a state dict, or a dictionary with one under ``state_dict``
+            (CoCLR, Lightning) or ``model`` (torchvision's training scripts).
+
+    Returns:
+        The state dict, on the CPU, without the ``module.`` that data-parallel training puts before
+        every key.
+
+    Raises:
+        CheckpointError: There is no such file, it cannot be read, holds Python objects that only
+            code can bring back, or no state dict.
+    """
+    content = _load(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not a state dict or a dictionary with one "
+            "under 'state_dict' or 'model'"
+        )
+    state = {str(key): value for key, value in content.items()}
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def _load(path: Path) -> object:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint file {path}")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused or "legacy .tar format" in str(error):
+            name = refused[1] if refused else "the .tar format of old PyTorch versions"
+            raise CheckpointError(
+                f"{path} holds Python objects beside tensors and numbers ({name}). Loading them "
+                "can run any code that the file's author put there, so the file is refused. On a "
+                "machine where you trust the file, keep its weights only:\n"
+                f"  state = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
+                "  torch.save(state.get('state_dict', state), 'weights.pth')"
+            ) from error
+        reason = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint: it is damaged, was not copied whole, or is "
+            f"something else ({type(error).__name__}: {reason[-1] if reason else 'no message'})"
+        ) from error
+
+
+def fetch(url: str) -> Path:
+    """Return the file at a URL of the form ``name-<SHA-256>.pth`` from torch.hub's cache.
+
+    It is downloaded, with a progress bar, where the cache lacks it. Its SHA-256 is checked against
+    the digits in the name, whether it was downloaded or found.
+
+    Args:
+        url: Address; its last part is the file's name, with the first digits of the SHA-256.
+
+    Raises:
+        CheckpointError: The download fails, or the file has another SHA-256.
+    """
+    name = Path(urlparse(url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    digest = name.rpartition("-")[2].partition(".")[0]
+    if not re.fullmatch(r"[0-9a-f]{8,64}", digest):
+        raise CheckpointError(f"{url} does not carry the digits of a SHA-256 to check the file by")
+    by_hand = f"On a machine with a network get {url} and put it at {path} on this one"
+    if not path.exists():
+        _log.info("downloading %s to %s", url, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=True)
+        except (OSError, HTTPException) as error:
+            raise CheckpointError(f"cannot download {url} ({error}). {by_hand}") from error
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"what {url} sent has another SHA-256 than its name says ({error}): it was cut off "
+                f"or replaced on its way. Try again, or: {by_hand}"
+            ) from error
+    _check(path, digest, url)
+    return path
+
+
+def _check(path: Path, digest: str, url: str) -> None:
+    """Check also what was already there: somebody may have copied it by hand, or half of it."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(digest):
+        raise CheckpointError(
+            f"{path} is damaged, or another file: its SHA-256 begins with {found[: len(digest)]}, "
+            f"not {digest}. Delete it; it will be downloaded again from {url}"
+        )

@@ -1,0 +1,362 @@
+"""What an encoder starts from: pre-trained weights, told apart by the names of their tensors."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import torch
+from torch import Tensor
+from torchvision.models import WeightsEnum
+
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.models.checkpoint_files import fetch, read_state_dict
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+EXTRA_STATE: Final = "_extra_state"  # PyTorch's name for what `get_extra_state` returns
+AT_RANDOM: Final = "at random"
+AT_ZERO: Final = "at zero"
+
+_log = logging.getLogger(__name__)
+_skip_loading: ContextVar[bool] = ContextVar("skip_loading", default=False)
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What weights expect around them, because they were trained with it.
+
+    Args:
+        mean: Mean of the colour channels R, G, B that is subtracted, for values in [0, 1].
+        std: Deviation of the colour channels that is divided by.
+        norm_eps: Epsilon of BatchNorm; None leaves the layers as they are built.
+        norm_momentum: Share of each batch in BatchNorm's running statistics; None as above.
+    """
+
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    norm_eps: float | None = None
+    norm_momentum: float | None = None
+
+    @classmethod
+    def of_torchvision(
+        cls, weights: WeightsEnum, norm_eps: float | None = 1e-5, norm_momentum: float | None = 0.1
+    ) -> Self:
+        """Take mean and deviation from the transforms that torchvision publishes with weights."""
+        preset = weights.transforms()
+        return cls(tuple(preset.mean), tuple(preset.std), norm_eps, norm_momentum)
+
+    def to_tensor(self) -> Tensor:
+        """Return the numbers for a state dict: 6 or, with BatchNorm's, 8 of float64."""
+        norm = (self.norm_eps, self.norm_momentum)
+        known = [value for value in norm if value is not None]
+        return torch.tensor([*self.mean, *self.std, *known], dtype=torch.float64)
+
+    @classmethod
+    def from_tensor(cls, numbers: object) -> Self:
+        """Undo `to_tensor`.
+
+        Raises:
+            CheckpointError: It is not what `to_tensor` returns.
+        """
+        if not isinstance(numbers, Tensor) or tuple(numbers.shape) not in ((6,), (8,)):
+            raise CheckpointError("the extra state is not that of an encoder of this library")
+        values = numbers.tolist()
+        return cls(
+            (values[0], values[1], values[2]), (values[3], values[4], values[5]), *values[6:]
+        )
+
+
+PYTORCH: Final = Conventions(norm_eps=1e-5, norm_momentum=0.1)
+"""ImageNet mean and deviation, and PyTorch's defaults of BatchNorm: CoCLR's conventions too."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor of a checkpoint and of an encoder.
+
+    Args:
+        source: ``none``, or the file that was read.
+        loaded: Name in the checkpoint -> name in the encoder.
+        skipped: Name in the checkpoint -> why it was not loaded.
+        left: Name in the encoder -> what it starts from instead.
+    """
+
+    source: str
+    loaded: Mapping[str, str]
+    skipped: Mapping[str, str]
+    left: Mapping[str, str]
+
+
+@dataclass
+class Translation:
+    """A checkpoint's tensors under the names of an encoder.
+
+    Args:
+        conventions: What these weights expect around them.
+        tensors: Name in the encoder -> tensor.
+        sources: Name in the checkpoint -> name in the encoder.
+        skipped: Name in the checkpoint -> why it has no place in the encoder.
+        made: Name in the encoder -> how its tensor was made where the checkpoint has none.
+    """
+
+    conventions: Conventions
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+
+    def add(self, source: str, target: str, tensor: Tensor) -> None:
+        """Give a tensor of the checkpoint its place.
+
+        Raises:
+            CheckpointError: Another tensor of the checkpoint has the same place, and they differ.
+        """
+        there = self.tensors.get(target)
+        if there is not None and not torch.equal(there, tensor):
+            other = next(name for name, place in self.sources.items() if place == target)
+            raise CheckpointError(
+                f"{other} and {source} are two names of one tensor, but hold different values: "
+                "the checkpoint was put together wrongly"
+            )
+        self.tensors[target] = tensor
+        self.sources[source] = target
+
+    def make(self, target: str, tensor: Tensor, how: str) -> None:
+        """Give the encoder a tensor that the checkpoint does not have."""
+        self.tensors[target] = tensor
+        self.made[target] = how
+
+
+Layout = Callable[[Mapping[str, object]], Translation]
+"""Turns a state dict of a certain kind into a translation; finds no tensors in other kinds."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Published weights with a name of their own.
+
+    Args:
+        url: Where they are, ending in ``-<first digits of the SHA-256>.pth``.
+        layout: How they become an encoder's.
+    """
+
+    url: str
+    layout: Layout
+
+
+def torchvision_layout(
+    conventions: Conventions, *, prefix: str = "", heads: Sequence[str]
+) -> Layout:
+    """Return the layout of one of torchvision's own video networks.
+
+    Args:
+        conventions: What its published weights expect.
+        prefix: What stands before its names in our encoder.
+        heads: Beginnings of the names that belong to the classifier.
+    """
+
+    def translate(state: Mapping[str, object]) -> Translation:
+        translation = Translation(conventions)
+        for name, tensor in state.items():
+            if name.startswith(tuple(heads)):
+                translation.skipped[name] = "the classifier of the other task"
+            elif isinstance(tensor, Tensor):
+                translation.add(name, prefix + name, tensor)
+            else:
+                translation.skipped[name] = "not a tensor"
+        return translation
+
+    return translate
+
+
+def own_layout(prefix: str) -> Layout:
+    """Return the layout of this library's encoders, which stand under a prefix in a detector."""
+
+    def translate(state: Mapping[str, object]) -> Translation:
+        extra = state.get(prefix + EXTRA_STATE)
+        conventions = PYTORCH if extra is None else Conventions.from_tensor(extra)
+        translation = Translation(conventions)
+        for name, value in state.items():
+            if not name.startswith(prefix):
+                translation.skipped[name] = f"not a part of {prefix.rstrip('.')}"
+            elif isinstance(value, Tensor):
+                translation.add(name, name.removeprefix(prefix), value)
+            else:
+                translation.skipped[name] = "not a tensor"
+        return translation
+
+    return translate
+
+
+@contextmanager
+def without_pretrained() -> Iterator[None]:
+    """Let encoders that are made in this context start at random, whatever weights they name.
+
+    For programs that load a checkpoint of the whole model afterwards: it brings its own weights,
+    BatchNorm settings and normalisation, and the file of the first start may be gone.
+    """
+    token = _skip_loading.set(True)
+    try:
+        yield
+    finally:
+        _skip_loading.reset(token)
+
+
+def load_weights(
+    encoder: str,
+    tensors: Mapping[str, Tensor],
+    weights: str,
+    *,
+    strict: bool,
+    pretrained: Mapping[str, Pretrained],
+    layouts: Sequence[Layout],
+    others: Mapping[str, Sequence[str]],
+) -> tuple[LoadReport, Conventions]:
+    """Copy weights into the tensors of an encoder.
+
+    Args:
+        encoder: Its name, for messages.
+        tensors: Its parameters and buffers, which are written to.
+        weights: ``none``, a name in `pretrained`, or the path of a checkpoint.
+        strict: Whether all tensors of the encoder must be found.
+        pretrained: Published weights by name.
+        layouts: How files of other programs become this encoder's.
+        others: Names of published weights -> encoders that have them, for messages.
+
+    Returns:
+        What was loaded, and what these weights expect around them.
+
+    Raises:
+        ConfigurationError: The weights are published ones, but not for this encoder.
+        CheckpointError: The file is missing or unreadable, cannot be downloaded, fits nowhere or,
+            where `strict`, in part only.
+    """
+    if weights == "none" or _skip_loading.get():
+        return LoadReport("none", {}, {}, dict.fromkeys(tensors, AT_RANDOM)), PYTORCH
+    if weights in pretrained:
+        path, layouts = fetch(pretrained[weights].url), [pretrained[weights].layout]
+    elif weights in others:
+        raise ConfigurationError(
+            f"{encoder} has no weights named {weights!r}, only "
+            f"{', '.join(['none', *pretrained])} or the path of a checkpoint; "
+            f"{weights!r} exists for {', '.join(sorted(others[weights]))}"
+        )
+    else:
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise CheckpointError(
+                f"there is no checkpoint file {path}: weights of {encoder} are "
+                f"{', '.join(['none', *pretrained])} or the path of a file"
+            )
+        layouts = [own_layout("encoder."), *layouts, own_layout("")]
+    state = read_state_dict(path)
+    try:
+        translation = _translate(state, layouts, tensors, encoder)
+        report = _copy(translation, tensors, encoder, source=str(path), strict=strict)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _log_report(report, encoder)
+    return report, translation.conventions
+
+
+def _translate(
+    state: Mapping[str, object],
+    layouts: Iterable[Layout],
+    tensors: Mapping[str, Tensor],
+    encoder: str,
+) -> Translation:
+    if EXTRA_STATE in state:  # only this library's encoders have it at the top
+        layouts = [own_layout("")]
+    for layout in layouts:
+        translation = layout(state)
+        if tensors.keys() & translation.tensors.keys():
+            return translation
+    raise CheckpointError(
+        f"nothing in it fits {encoder}: it holds {_some(list(state)) or 'no tensors'}, where "
+        f"{encoder} has {_some(list(tensors))}"
+    )
+
+
+def _copy(
+    translation: Translation,
+    tensors: Mapping[str, Tensor],
+    encoder: str,
+    *,
+    source: str,
+    strict: bool,
+) -> LoadReport:
+    loaded: dict[str, str] = {}
+    skipped = dict(translation.skipped)
+    for name, target in translation.sources.items():
+        if target == EXTRA_STATE:
+            loaded[name] = target
+        elif target not in tensors:
+            skipped[name] = f"{encoder} has no such tensor"
+        elif translation.tensors[target].shape != tensors[target].shape:
+            found, needed = (tuple(x[target].shape) for x in (translation.tensors, tensors))
+            skipped[name] = f"its shape is {found}, that of {encoder}'s {target} is {needed}"
+        else:
+            loaded[name] = target
+    placed = {*loaded.values(), *translation.made}
+    missing = [name for name in tensors if name not in placed]
+    # Old files lack the counters of BatchNorm, which nothing reads where the momentum is a number.
+    counters = [name for name in missing if name.endswith("num_batches_tracked")]
+    missing = [name for name in missing if name not in counters]
+    if missing and strict:
+        misfits = [f"{name}: {why}" for name, why in skipped.items() if "shape" in why]
+        raise CheckpointError(
+            f"it fits {len(placed & tensors.keys())} of the {len(tensors)} tensors of {encoder}; "
+            f"without a match: {_some(missing)}"
+            + (f" (in the file, {_some(misfits)})" if misfits else "")
+            + ". With strict=False they start at random"
+        )
+    with torch.no_grad():
+        for name in placed - {EXTRA_STATE}:
+            tensors[name].copy_(translation.tensors[name])
+    left = {
+        **translation.made,
+        **dict.fromkeys(counters, AT_ZERO),
+        **dict.fromkeys(missing, AT_RANDOM),
+    }
+    return LoadReport(source, loaded, skipped, left)
+
+
+def _log_report(report: LoadReport, encoder: str) -> None:
+    _log.info(
+        "%s: %d tensors loaded from %s",
+        encoder,
+        len(set(report.loaded.values())),
+        report.source,
+    )
+    for why in dict.fromkeys(report.skipped.values()):
+        names = [name for name, reason in report.skipped.items() if reason == why]
+        _log.info("%s: skipped, %s: %s", encoder, why, _grouped(names))
+    for how in dict.fromkeys(report.left.values()):
+        names = [name for name, start in report.left.items() if start == how]
+        level = logging.WARNING if how == AT_RANDOM else logging.INFO
+        _log.log(level, "%s: not in the file, starts %s: %s", encoder, how, _grouped(names))
+    for name, target in report.loaded.items():
+        _log.debug("%s: loaded %s as %s", encoder, name, target)
+    for name, why in report.skipped.items():
+        _log.debug("%s: skipped %s, %s", encoder, name, why)
+    for name, how in report.left.items():
+        _log.debug("%s: %s starts %s", encoder, name, how)
+
+
+def _grouped(names: Sequence[str], most: int = 6) -> str:
+    if len(names) <= most:
+        return ", ".join(names)
+    groups = Counter(".".join(name.split(".")[:2]) for name in names)
+    return _some([f"{group}.* ({count})" for group, count in groups.items()], most)
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import FixedWeights, UncertaintyWeights
+
+
+def test_fixed_weights_sum_by_name() -> None:
+    balance = FixedWeights({"binary": 2.0, "manipulation": 0.5})
+    losses = {"manipulation": torch.tensor(4.0), "binary": torch.tensor(3.0)}
+    assert balance(losses) == 8.0
+    assert {k: v.item() for k, v in balance.factors().items()} == {
+        "binary": 2.0,
+        "manipulation": 0.5,
+    }
+    assert not list(balance.parameters())
+    assert not balance.state_dict()
+
+
+def test_uncertainty_is_least_at_twice_the_loss() -> None:
+    balance = UncertaintyWeights(["a", "b"]).double()
+    losses = {
+        "a": torch.tensor(0.3, dtype=torch.float64),
+        "b": torch.tensor(5.0, dtype=torch.float64),
+    }
+    # At the start it is the plain sum.
+    assert balance(losses).item() == pytest.approx(5.3)
+
+    optimizer = torch.optim.LBFGS(
+        balance.parameters(), max_iter=100, tolerance_grad=1e-12, tolerance_change=0
+    )
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        total: torch.Tensor = balance(losses)
+        total.backward()
+        return total
+
+    optimizer.step(closure)
+    variance = balance.log_variance.detach().exp()
+    torch.testing.assert_close(variance, torch.tensor([0.6, 10.0], dtype=torch.float64))
+    least = 2 * 0.5 + 0.5 * math.log(0.6) + 0.5 * math.log(10)
+    assert balance(losses).item() == pytest.approx(least)
+    assert balance.factors()["b"].item() == pytest.approx(0.1)
+
+
+def test_uncertainty_weighs_the_gradients_of_losses() -> None:
+    balance = UncertaintyWeights(["a", "b"])
+    balance.load_state_dict({"log_variance": torch.tensor([0.0, math.log(4)])})
+    losses = {name: torch.tensor(1.0, requires_grad=True) for name in "ab"}
+    balance(losses).backward()
+    assert losses["a"].grad == 1
+    assert losses["b"].grad == pytest.approx(0.25)
+
+
+def test_other_tasks_and_bad_weights_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="losses are of a, but weights of a, b"):
+        UncertaintyWeights(["a", "b"])({"a": torch.tensor(1.0)})
+    with pytest.raises(ConfigurationError, match="task a: weight is -1"):
+        FixedWeights({"a": -1.0})
+    with pytest.raises(ConfigurationError, match="once"):
+        UncertaintyWeights(["a", "a"])
+    with pytest.raises(ConfigurationError, match="once"):
+        FixedWeights({})

@@ -1,0 +1,159 @@
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import GradientSurgery, gradient_conflict
+
+
+def quadratics(point: Tensor, head: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Two bowls, one much steeper, whose gradients at (0, 1) are at more than a right angle."""
+    features = 1.0 * point
+    losses = {
+        "a": 8 * (features - torch.tensor([2.0, 0])).pow(2).sum() * head,
+        "b": (features - torch.tensor([-2.0, 0])).pow(2).sum(),
+    }
+    return losses, features
+
+
+@pytest.fixture
+def point() -> nn.Parameter:
+    return nn.Parameter(torch.tensor([0.0, 1.0]))
+
+
+@pytest.fixture
+def head() -> nn.Parameter:
+    return nn.Parameter(torch.tensor(1.0))
+
+
+GRADIENTS = torch.tensor([[-32.0, 16.0], [4.0, 2.0]])
+
+
+def projected(vector: Tensor, onto: Tensor) -> Tensor:
+    """The part of a vector that is at a right angle to another one."""
+    return vector - (vector @ onto) / (onto @ onto) * onto
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'deepfake-mtl\[surgery\]'"):
+        GradientSurgery()
+
+
+class TestWithTorchJD:
+    @pytest.fixture(autouse=True)
+    def _torchjd(self) -> None:
+        for name in ("torchjd", "quadprog", "qpsolvers"):
+            pytest.importorskip(name)
+
+    @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
+    @pytest.mark.parametrize("scale", [1.0, 1e-4, 2.0**16])
+    def test_no_task_loses(
+        self, point: nn.Parameter, head: nn.Parameter, method: str, scale: float
+    ) -> None:
+        losses, features = quadratics(point, head)
+        conflict = gradient_conflict(losses, {"point": [point]})["point"]["a", "b"]
+        assert conflict.cosine < 0
+
+        surgery = GradientSurgery(method)
+        surgery.backward({k: v * scale for k, v in losses.items()}, features, [point])
+        weights = surgery.aggregate([point], [head])
+
+        # For two tasks both methods project each gradient onto the other's normal plane.
+        a, b = GRADIENTS
+        expected = projected(a, b) + projected(b, a)
+        torch.testing.assert_close(point.grad / scale, expected, rtol=1e-3, atol=1e-3)
+        assert (GRADIENTS @ (point.grad / scale) > 0).all()
+        assert (a + b) @ b < 0  # which the plain sum does not achieve
+        assert head.grad / scale == 40
+        assert all(weight > 1 for weight in weights.values())
+        assert not hasattr(point, "jac")
+
+    @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
+    def test_without_conflict_it_is_the_sum(self, method: str) -> None:
+        torch.manual_seed(0)
+        encoder = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.ReLU(), nn.Flatten())
+        head = nn.Linear(2, 1)
+        clips = torch.randn(4, 1, 3, 3, 3)
+
+        def losses() -> tuple[dict[str, Tensor], Tensor]:
+            features = encoder(clips)
+            loss = head(features).pow(2).mean()
+            return {"a": loss, "b": 3 * head(features).pow(2).mean()}, features
+
+        sum(losses()[0].values()).backward()
+        parameters = [*encoder.parameters(), *head.parameters()]
+        expected = [p.grad.clone() for p in parameters]
+        for p in parameters:
+            p.grad = None
+        surgery = GradientSurgery(method)
+        values, features = losses()
+        surgery.backward(values, features, encoder.parameters())
+        surgery.aggregate(encoder.parameters(), head.parameters())
+        for parameter, gradient in zip(parameters, expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+
+    def test_micro_batches_equal_one_batch(self) -> None:
+        torch.manual_seed(0)
+        encoder, heads = nn.Linear(4, 3), nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
+        batch = torch.randn(8, 4)
+        gradients = []
+        for size in (8, 2):
+            surgery = GradientSurgery()
+            encoder.zero_grad()
+            heads.zero_grad()
+            for part in batch.split(size):
+                features = torch.tanh(encoder(part))
+                values = {
+                    "a": (heads[0](features) - 1).pow(2).mean() * size / 8,
+                    "b": (heads[1](features) + 1).pow(2).mean() * size / 8,
+                }
+                surgery.backward(values, [features], encoder.parameters())
+            surgery.aggregate(encoder.parameters(), heads.parameters())
+            gradients.append([p.grad.clone() for p in (*encoder.parameters(), *heads.parameters())])
+        torch.testing.assert_close(*gradients)
+
+    @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
+    def test_an_overflow_is_handed_on(
+        self, point: nn.Parameter, head: nn.Parameter, method: str
+    ) -> None:
+        losses, features = quadratics(point, head)
+        surgery = GradientSurgery(method)
+        surgery.backward({"a": losses["a"] * 1e38 * 1e3, "b": losses["b"]}, features, [point])
+        surgery.aggregate([point], [head])
+        assert not point.grad.isfinite().all()
+
+    def test_the_order_of_calls_is_checked(self, point: nn.Parameter, head: nn.Parameter) -> None:
+        surgery = GradientSurgery()
+        with pytest.raises(ValueError, match="call backward"):
+            surgery.aggregate([point])
+        losses, features = quadratics(point, head)
+        surgery.backward(losses, features, [point])
+        losses, features = quadratics(point, head)
+        with pytest.raises(ValueError, match="those before of a, b"):
+            surgery.backward({"a": losses["a"]}, features, [point])
+        with pytest.raises(ConfigurationError, match="unknown method"):
+            GradientSurgery("other")
+
+    def test_autocast_does_not_reach_the_combination(self) -> None:
+        torch.manual_seed(0)
+        encoder, heads = nn.Linear(4, 3), nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])
+        heads[1].load_state_dict(heads[0].state_dict())
+        batch, gradients = torch.randn(64, 4), []
+        for half in (False, True):
+            surgery = GradientSurgery()
+            encoder.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                features = encoder(batch)
+                values = {
+                    "a": (heads[0](features).float() - 1).pow(2).mean(),
+                    "b": (heads[1](features).float() + 3).pow(2).mean(),
+                }
+                surgery.backward(values, features, encoder.parameters())
+                weights = surgery.aggregate(encoder.parameters(), heads.parameters())
+            assert all(w > 1 and w.dtype == torch.float32 for w in weights.values())
+            gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
+        assert (gradients[1] - gradients[0]).norm() < 0.03 * gradients[0].norm()
