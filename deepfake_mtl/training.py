@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.models import without_pretrained
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -84,7 +86,6 @@ class DetectorCLI(LightningCLI):
                 "checkpoint.monitor": "val/auc",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": _BEST,
-                "checkpoint.save_last": True,
                 "checkpoint.auto_insert_metric_name": False,
                 "checkpoint.enable_version_counter": False,
             }
@@ -116,10 +117,26 @@ class DetectorCLI(LightningCLI):
             )
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        callbacks.append(ResultsWriter(run, self.config_dump))
+        callbacks += [ResultsWriter(run, self.config_dump), self._last_checkpoint(run)]
         if trainer.loggers:
             callbacks.extend([ClipStrip(), LearningRateMonitor("step")])
         return trainer
+
+    @staticmethod
+    def _last_checkpoint(run: Path) -> ModelCheckpoint:
+        # Its own callback: the one that keeps the best saves its `save_last` only when it saves.
+        return ModelCheckpoint(
+            run / _CHECKPOINTS,
+            filename=_LAST,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def instantiate_classes(self) -> None:
+        """Create model, data and trainer; where a checkpoint follows, load no other weights."""
+        restores = self._get(self.config, "ckpt_path") is not None
+        with without_pretrained() if restores else nullcontext():
+            super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
         """Let checkpoints describe encoder and tasks in plain values, and check the given one.
