@@ -1,0 +1,71 @@
+"""What a synthetic world is made of, and the names and sizes that follow from it."""
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from deepfake_mtl.errors import ConfigurationError
+
+FRAMES_PER_SECOND: Final = 25
+"""Frame rate of every video."""
+
+RATE_FACTORS: Final = {"raw": 0, "c23": 23, "c40": 40}
+"""The constant rate factor of libx264 that each compression name stands for."""
+
+WORLD_VERSION: Final = 1
+"""Raised whenever the same configuration would give other pictures."""
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Everything that the pictures of a world depend on.
+
+    Attributes:
+        identities: Number of people, even (they are paired) and 6 to 1000.
+        seed: Two worlds of the same configuration are equal, byte for byte.
+        compression: ``raw``, ``c23`` or ``c40`` for a rate factor of 0, 23 or 40.
+        size: Side of the square frames in pixels, even and at least 32.
+        seconds: Length of every video in seconds, at 25 frames a second.
+
+    Raises:
+        ConfigurationError: If a value is out of range.
+    """
+
+    identities: int
+    seed: int = 0
+    compression: str = "c23"
+    size: int = 128
+    seconds: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.identities % 2 or not 6 <= self.identities <= 1000:
+            raise ConfigurationError(
+                f"identities={self.identities}: must be even, because target and source are"
+                " paired, and 6 to 1000, so that train, val and test have a pair each"
+            )
+        if self.seed < 0:
+            raise ConfigurationError(f"seed={self.seed}: must not be negative")
+        if self.compression not in RATE_FACTORS:
+            raise ConfigurationError(
+                f"compression={self.compression!r}: must be one of {', '.join(RATE_FACTORS)}"
+            )
+        if self.size % 2 or self.size < 32:
+            raise ConfigurationError(f"size={self.size}: must be even and at least 32 pixels")
+        if self.frames < 1:
+            raise ConfigurationError(
+                f"seconds={self.seconds}: must be at least one frame,"
+                f" {1 / FRAMES_PER_SECOND} seconds"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Number of frames in every video."""
+        return round(self.seconds * FRAMES_PER_SECOND)
+
+    @property
+    def rate_factor(self) -> int:
+        """The constant rate factor given to libx264."""
+        return RATE_FACTORS[self.compression]
+
+    def to_dict(self) -> dict[str, int | float | str]:
+        """The attributes as plain values, for JSON."""
+        return asdict(self)

@@ -1,0 +1,93 @@
+"""One picture that shows what a synthetic world holds."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
+from deepfake_mtl.errors import CorpusError
+from deepfake_mtl.synthetic.painting import Image
+from deepfake_mtl.synthetic.video import read_video
+
+TITLE: Final = "Synthetic corpus: rendered faces, no real people"
+
+_PAPER: Final = (255, 255, 255)
+_INK: Final = (40, 40, 40)
+
+
+def contact_sheet(
+    root: Path, out: Path, identities: int = 4, frames: int = 3, tile: int = 128
+) -> None:
+    """Draw the five classes in rows, and identities with some frames of each in columns.
+
+    Args:
+        root: Folder of a world that `synthesize` has finished.
+        out: Picture to write; its suffix says the format.
+        identities: Number of people to show.
+        frames: Number of frames of each, evenly spread over the video.
+        tile: Side of one frame in the picture, in pixels.
+
+    Raises:
+        CorpusError: If `root` holds no synthetic world, or a part of it is missing.
+    """
+    marker = root / "synthetic.json"
+    if not marker.exists():
+        raise CorpusError(
+            f"{root}: holds no synthetic world; make one with `deepfake-mtl synthesize`"
+        )
+    compression = json.loads(marker.read_text(encoding="utf-8"))["config"]["compression"]
+    videos = root / "original_sequences" / "youtube" / compression / "videos"
+    names = [path.stem for path in sorted(videos.glob("*.mp4"))[:identities]]
+    margin, gap, label = round(1.1 * tile), max(2, tile // 16), round(0.5 * tile)
+    rows = []
+    for method in MANIPULATION_CLASSES:
+        cells: list[Image] = []
+        for name in names:
+            video = read_video(_find(root, method, compression, name))
+            moments = np.linspace(0, len(video) - 1, frames + 2)[1:-1].astype(int)
+            cells += [
+                np.asarray(
+                    cv2.resize(video[moment], (tile, tile), interpolation=cv2.INTER_CUBIC), np.uint8
+                )
+                for moment in moments
+            ]
+            cells.append(np.full((tile, gap, 3), _PAPER, np.uint8))
+        head = np.full((tile, margin, 3), _PAPER, np.uint8)
+        _write(head, method, (gap, tile // 2), tile)
+        rows.append(np.hstack([head, *cells]))
+    sheet = np.vstack([row for strip in rows for row in (strip, _blank(gap, strip))])
+    top = _blank(label, sheet)
+    _write(top, TITLE, (gap, round(0.4 * label)), tile)
+    for number, name in enumerate(names):
+        left = margin + number * (frames * tile + gap)
+        _write(top, f"identity {name}", (left, label - gap), tile)
+    # Sixty-four levels look the same as all, in half the bytes.
+    picture = np.vstack([top, sheet]) & 0xFC
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.stem}.part{out.suffix}")
+    cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    partial.replace(out)
+
+
+def _find(root: Path, method: str, compression: str, target: str) -> Path:
+    """The video of a target under one method."""
+    if method == ORIGINAL:
+        return root / "original_sequences" / "youtube" / compression / "videos" / f"{target}.mp4"
+    folder = root / "manipulated_sequences" / method / compression / "videos"
+    found = sorted(folder.glob(f"{target}_*.mp4"))
+    if not found:
+        raise CorpusError(
+            f"{folder}: holds no fake of {target}; finish the world with `deepfake-mtl synthesize`"
+        )
+    return found[0]
+
+
+def _blank(height: int, below: Image) -> Image:
+    return np.full((height, below.shape[1], 3), _PAPER, np.uint8)
+
+
+def _write(canvas: Image, text: str, corner: tuple[int, int], tile: int) -> None:
+    cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, tile / 256, _INK, 1, cv2.LINE_AA)

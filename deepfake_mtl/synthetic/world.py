@@ -1,0 +1,181 @@
+"""A folder shaped like FaceForensics++, full of rendered people."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from deepfake_mtl.data.records import MANIPULATIONS
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.synthetic.config import WORLD_VERSION, SyntheticConfig
+from deepfake_mtl.synthetic.filming import random_numbers, record, shoot
+from deepfake_mtl.synthetic.manipulations import FORGERS
+from deepfake_mtl.synthetic.publication import Publication
+from deepfake_mtl.synthetic.video import write_video
+
+MARKER: Final = "synthetic.json"
+"""The file at the root of a corpus that says that it is synthetic, and how it was made."""
+
+MASK_RATE_FACTOR: Final = 12
+"""Rate factor of the mask videos: edges stay sharp, whatever the compression of the fakes."""
+
+
+def synthesize(
+    root: Path, config: SyntheticConfig, workers: int = 0, progress: bool = True
+) -> None:
+    """Write a synthetic world.
+
+    Below `root` are made, in the layout of FaceForensics++: the originals, the four manipulations
+    of each with the names ``<target>_<source>``, a mask video of each fake, the lists of the splits
+    in the official form, and `MARKER`. What a folder of the same configuration holds already is
+    kept, so that interrupted work goes on where it was.
+
+    Args:
+        root: Folder of the corpus; made if it does not exist.
+        config: What to make.
+        workers: Number of processes; 0 for one for each core, 1 for none beside this one. The
+            number makes no difference to the files.
+        progress: Whether to show a bar.
+
+    Raises:
+        ConfigurationError: If `root` holds something else.
+    """
+    if workers < 0:
+        raise ConfigurationError(f"workers={workers}: must not be negative")
+    _claim(root, config)
+    pairs = pair_identities(config)
+    _write_splits(root, split_pairs(pairs))
+    sources = dict([*pairs, *((source, target) for target, source in pairs)])
+    jobs = [
+        (target, source)
+        for target, source in sorted(sources.items())
+        if any(not path.exists() for path in _paths(root, config, target, source).values())
+    ]
+    processes = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    with tqdm(
+        total=config.identities * (1 + len(MANIPULATIONS)),
+        initial=(config.identities - len(jobs)) * (1 + len(MANIPULATIONS)),
+        desc="Synthesizing videos",
+        unit="video",
+        disable=not progress,
+    ) as bar:
+        for written in _run(partial(_film, root, config), jobs, processes):
+            bar.update(written)
+
+
+def pair_identities(config: SyntheticConfig) -> list[tuple[int, int]]:
+    """Who is swapped with whom: every identity is in one pair."""
+    order = np.random.default_rng([config.seed, 1]).permutation(config.identities).tolist()
+    return list(zip(order[::2], order[1::2], strict=True))
+
+
+def split_pairs(pairs: list[tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
+    """Share pairs out: 14 % to val and to test, at least one each, the rest to train."""
+    share = max(1, round(0.14 * len(pairs)))
+    return {
+        "train": pairs[: -2 * share],
+        "val": pairs[-2 * share : -share],
+        "test": pairs[-share:],
+    }
+
+
+def _claim(root: Path, config: SyntheticConfig) -> None:
+    """Mark a folder as a world of this configuration, or refuse."""
+    marker = root / MARKER
+    content = {"synthetic": True, "version": WORLD_VERSION, "config": config.to_dict()}
+    if marker.exists():
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if found != content:
+            raise ConfigurationError(
+                f"{root}: holds a synthetic world of another configuration ({marker} says"
+                f" {json.dumps(found)}, asked for was {json.dumps(content)}); give another folder,"
+                " remove this one, or ask for the same configuration to go on with it"
+            )
+        return
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConfigurationError(
+            f"{root}: is not empty and holds no synthetic world ({MARKER} is not there);"
+            " give a new or empty folder"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    _write_text(marker, json.dumps(content, indent=2) + "\n")
+
+
+def _write_splits(root: Path, splits: dict[str, list[tuple[int, int]]]) -> None:
+    folder = root / "splits"
+    folder.mkdir(exist_ok=True)
+    for name, pairs in splits.items():
+        entries = [[f"{first:03}", f"{second:03}"] for first, second in pairs]
+        _write_text(folder / f"{name}.json", json.dumps(entries, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _paths(root: Path, config: SyntheticConfig, target: int, source: int) -> dict[str, Path]:
+    """The files of one target: the original, the fakes by method, the masks by method/mask."""
+    originals = root / "original_sequences" / "youtube" / config.compression / "videos"
+    paths = {"original": originals / f"{target:03}.mp4"}
+    for method in MANIPULATIONS:
+        folder = root / "manipulated_sequences" / method
+        name = f"{target:03}_{source:03}.mp4"
+        paths[method] = folder / config.compression / "videos" / name
+        paths[f"{method}/mask"] = folder / "masks" / "videos" / name
+    return paths
+
+
+def _run(film: "partial[int]", jobs: list[tuple[int, int]], processes: int) -> Iterator[int]:
+    if processes <= 1:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield from map(film, jobs)
+        finally:
+            cv2.setNumThreads(threads)
+        return
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    ) as pool:
+        yield from pool.map(film, jobs)
+
+
+def _film(root: Path, config: SyntheticConfig, job: tuple[int, int]) -> int:
+    """Make the missing videos of one target: the original and its fakes; returns their number."""
+    target_id, source_id = job
+    paths = _paths(root, config, target_id, source_id)
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    target, source = record(config, target_id), record(config, source_id)
+    views = shoot(config, target_id, target)
+    if not paths["original"].exists():
+        publication = Publication.sample(random_numbers(config, target_id, "publication"))
+        frames = (publication(view.frame) for view in views)
+        write_video(paths["original"], frames, config.rate_factor)
+    for method, forger in FORGERS.items():
+        if paths[method].exists() and paths[f"{method}/mask"].exists():
+            continue
+        rng = random_numbers(config, target_id, method)
+        publication = Publication.sample(rng)
+        forge = forger(target, source, rng)
+        forged = [forge(view) for view in views]
+        masks = (np.repeat(fake.mask[..., None], 3, axis=-1) for fake in forged)
+        write_video(paths[f"{method}/mask"], masks, MASK_RATE_FACTOR, "ultrafast")
+        write_video(paths[method], (publication(fake.frame) for fake in forged), config.rate_factor)
+    return 1 + len(MANIPULATIONS)
