@@ -62,7 +62,14 @@ def _encode(
         stream = container.add_stream(
             "libx264",
             rate=FRAMES_PER_SECOND,
-            options={"crf": str(rate_factor), "preset": preset, "g": str(KEY_FRAME_INTERVAL)},
+            options={
+                "crf": str(rate_factor),
+                "preset": preset,
+                "g": str(KEY_FRAME_INTERVAL),
+                # Without it the lookahead takes approximate reciprocals, and about one video in a
+                # hundred differs from run to run.
+                "x264-params": "cpu-independent=1",
+            },
         )
         stream.pix_fmt = pixel_format
         # One thread: the bytes must not depend on the machine's number of cores.
