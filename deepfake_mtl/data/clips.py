@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from deepfake_mtl.data.transforms import ClipTransform
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 OnCorrupt = Literal["error", "skip"]
+SecondView = Literal["none", "same_clip", "other_clip"]
+
+SECOND_VIEWS: Final[tuple[SecondView, ...]] = ("none", "same_clip", "other_clip")
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class ClipSample(TypedDict):
 
     Keys:
         clip: RGB frames, uint8, 3 x T x size x size.
+        second_clip: Another view of the same video, likewise; where one was asked for.
         is_fake: 0 for an original, 1 for a manipulated video.
         manipulation: Position in `MANIPULATION_CLASSES`.
         video: Position of the video in the dataset's records.
@@ -41,6 +45,7 @@ class ClipSample(TypedDict):
     """
 
     clip: Tensor
+    second_clip: NotRequired[Tensor]
     is_fake: int
     manipulation: int
     video: int
@@ -157,13 +162,10 @@ class _ClipDataset:
         positions = positions % period
         return read_clip(path, 0, available)[np.minimum(positions, period - positions)]
 
-    def _sample(
-        self, video: int, start: int, clip_index: int, seed: Sequence[int], failure: str = ""
-    ) -> ClipSample:
-        frames = self._transform(self._read(video, start), seed)
+    def _view(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> Tensor:
         # T x H x W x 3 to 3 x T x H x W
-        clip = torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2)))
-        return self._labelled(video, clip, clip_index, valid=True, failure=failure)
+        view = self._transform(frames, seed).transpose(3, 0, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(view))
 
     def _labelled(
         self, video: int, clip: Tensor, clip_index: int, *, valid: bool, failure: str
@@ -188,9 +190,14 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         transform: Augmentation.
         clip_length: Frames of a clip.
         clip_stride: Distance of a clip's frames in frames of the video.
+        second_view: What `second_clip` holds: nothing, the frames of `clip` augmented otherwise, or
+            those of another place in the same video, which may overlap.
         on_corrupt: Whether a video that cannot be decoded is an error, or another one of the same
             method is taken in its place and the sample's `failure` says so.
         seed: Base of all random choices.
+
+    Raises:
+        ConfigurationError: A setting is out of range.
     """
 
     def __init__(
@@ -200,9 +207,14 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         *,
         clip_length: int = 32,
         clip_stride: int = 1,
+        second_view: SecondView = "none",
         on_corrupt: OnCorrupt = "error",
         seed: int = 0,
     ) -> None:
+        if second_view not in SECOND_VIEWS:
+            raise ConfigurationError(
+                f"second_view is {second_view!r}: choose among {', '.join(SECOND_VIEWS)}"
+            )
         super().__init__(
             videos,
             transform,
@@ -211,6 +223,7 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
             on_corrupt=on_corrupt,
             seed=seed,
         )
+        self._second_view = second_view
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -225,17 +238,28 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         video, number = draw
         failure = ""
         for candidate in self._candidates(video):
-            generator = np.random.default_rng([self._seed, number, candidate, 0])
-            start = int(generator.integers(self._last_start(candidate) + 1))
             try:
-                return self._sample(
-                    candidate, start, number, (self._seed, number, candidate, 1), failure
-                )
+                return self._draw(candidate, number, failure)
             except VideoError as error:
                 failure = str(error)
                 if self._on_corrupt == "error":
                     raise
         raise VideoError(f"{failure} (and no other video of its method can be decoded either)")
+
+    def _draw(self, video: int, number: int, failure: str) -> ClipSample:
+        generator = np.random.default_rng([self._seed, number, video, 0])
+        start, other_start = (
+            int(generator.integers(self._last_start(video) + 1)) for _ in range(2)
+        )
+        frames = self._read(video, start)
+        clip = self._view(frames, (self._seed, number, video, 1))
+        sample = self._labelled(video, clip, number, valid=True, failure=failure)
+        if self._second_view == "none":
+            return sample
+        if self._second_view == "other_clip":
+            frames = self._read(video, other_start)
+        second_clip = self._view(frames, (self._seed, number, video, 2))
+        return {**sample, "second_clip": second_clip}
 
     def _candidates(self, video: int) -> list[int]:
         method = self.records[video].method
@@ -294,13 +318,13 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
         """
         clip_index, video = divmod(index, len(self.records))
         try:
-            return self._sample(video, self._start(video, clip_index), clip_index, (0,))
+            frames = self._read(video, self._start(video, clip_index))
         except VideoError as error:
             if self._on_corrupt == "error":
                 raise
-            blank = np.zeros((self._clip_length, 2, 2, 3), np.uint8)
-            clip = torch.from_numpy(self._transform(blank, (0,)).transpose(3, 0, 1, 2).copy())
-            return self._labelled(video, clip, clip_index, valid=False, failure=str(error))
+            blank = self._view(np.zeros((self._clip_length, 2, 2, 3), np.uint8), (0,))
+            return self._labelled(video, blank, clip_index, valid=False, failure=str(error))
+        return self._labelled(video, self._view(frames, (0,)), clip_index, valid=True, failure="")
 
     def _start(self, video: int, clip_index: int) -> int:
         if self._clips_per_video == 1:

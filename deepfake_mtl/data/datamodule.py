@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import cv2
 import pytorch_lightning as pl
@@ -18,6 +18,7 @@ from deepfake_mtl.data.clips import (
     EvaluationClips,
     OnCorrupt,
     ProbedVideos,
+    SecondView,
     TrainingClips,
     probe_videos,
 )
@@ -44,6 +45,7 @@ class ClipBatch(TypedDict):
 
     Keys:
         clip: uint8, B x 3 x T x size x size.
+        second_clip: uint8, likewise; in training, where a second view is asked for.
         is_fake: int64, B.
         manipulation: int64, B; position in `MANIPULATION_CLASSES`.
         video: int64, B; position in the records of the stage.
@@ -51,6 +53,7 @@ class ClipBatch(TypedDict):
     """
 
     clip: Tensor
+    second_clip: NotRequired[Tensor]
     is_fake: Tensor
     manipulation: Tensor
     video: Tensor
@@ -117,6 +120,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
             that this process may use, at most 8.
         train_clips_per_video: Clips drawn in an epoch over the number of videos (assumption).
         eval_clips_per_video: Evenly spread clips of each video in evaluation (assumption).
+        second_view: For contrastive tasks, a second view of each training video in
+            `ClipBatch.second_clip`: ``same_clip`` (the same frames, augmented otherwise) or
+            ``other_clip`` (another place of the same video). Which the paper takes is not stated.
         real_fraction: Share of originals in training (assumption); ``null`` takes videos as they
             come, 1 : 3 on FaceForensics++.
         balance_manipulations: Draw equally many clips of each manipulation.
@@ -140,6 +146,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         train_clips_per_video: int = 1,
         eval_clips_per_video: int = 4,
+        second_view: SecondView = "none",
         real_fraction: float | None = 0.5,
         balance_manipulations: bool = True,
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
@@ -160,6 +167,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self.num_workers = _usable_cores() if num_workers is None else num_workers
         self.train_clips_per_video = train_clips_per_video
         self.eval_clips_per_video = eval_clips_per_video
+        self.second_view: SecondView = second_view
         self.real_fraction = real_fraction
         self.balance_manipulations = balance_manipulations
         self.augmentation = augmentation
@@ -245,6 +253,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             Augmentation(self.size, self.augmentation),
             clip_length=self.clip_length,
             clip_stride=self.clip_stride,
+            second_view=self.second_view,
             on_corrupt=self.on_corrupt,
             seed=seed,
         )
@@ -294,13 +303,16 @@ class DeepfakeDataModule(pl.LightningDataModule):
         valid: Tensor = batch["valid"]
         # Indexing copies all clips: only where there is something to leave out.
         rows: Tensor | slice = slice(None) if bool(valid.all()) else valid
-        return ClipBatch(
+        usable = ClipBatch(
             clip=batch["clip"][rows],
             is_fake=batch["is_fake"][rows],
             manipulation=batch["manipulation"][rows],
             video=batch["video"][rows],
             clip_index=batch["clip_index"][rows],
         )
+        if "second_clip" in batch:
+            usable["second_clip"] = batch["second_clip"][rows]
+        return usable
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must remember about its data."""

@@ -13,6 +13,9 @@ MANIPULATIONS: Final = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 MANIPULATION_CLASSES: Final = (ORIGINAL, *MANIPULATIONS)
 """Names of the manipulation labels; the position of a name is its label, whatever is held out."""
 
+BINARY_CLASSES: Final = ("real", "fake")
+"""Names of the labels of real or fake, likewise."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class VideoRecord:
