@@ -4,6 +4,7 @@ The page with pictures is in `deepfake_mtl.evaluation.page`, which alone needs m
 jinja2, and is therefore not imported here.
 """
 
+from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.environment import environment
 from deepfake_mtl.evaluation.examples import Example, choose_examples
 from deepfake_mtl.evaluation.predictions import Prediction, read_predictions, write_predictions
@@ -12,6 +13,7 @@ from deepfake_mtl.evaluation.table import format_table
 
 __all__ = [
     "SCHEMA_VERSION",
+    "ConflictRow",
     "Example",
     "Prediction",
     "Results",

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,8 +13,10 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from deepfake_mtl.evaluation.conflict import Series
 from deepfake_mtl.evaluation.predictions import Group
 from deepfake_mtl.metrics.binary import RocCurve
 
@@ -33,9 +36,14 @@ _VARIABLES: Final = {
     "#040404": "--original",
     "#050505": "--seen",
     "#060606": "--held-out",
+    **{f"#0{digit}0000": f"--stage-{digit}" for digit in range(1, 7)},
 }
-_TEXT, _MUTED, _LINE, *_GROUP_COLOURS = _VARIABLES
-_COLOURS: Final[Mapping[Group, str]] = dict(zip(NAMES, _GROUP_COLOURS, strict=True))
+_TEXT, _MUTED, _LINE, *_OTHERS = _VARIABLES
+_COLOURS: Final[Mapping[Group, str]] = dict(zip(NAMES, _OTHERS[:3], strict=True))
+_STAGE_COLOURS: Final = _OTHERS[3:]
+_STAGE_LINES: Final = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)))
+_STAGE_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+_MARKS: Final = 9
 
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -124,6 +132,63 @@ def histogram_svg(scores: Mapping[Group, Sequence[float]], threshold: float | No
         return _svg(figure, "Histograms of the scores of originals, seen and held-out fakes")
 
 
+def conflict_svg(series: Sequence[Series], name: str) -> str:
+    """Draws cosines and ratios of norms of two tasks' gradients over the steps of training.
+
+    Args:
+        series: One for each stage of the encoder, from its input to its output; at least one.
+        name: Tells the picture from others of its kind on a page.
+
+    Returns:
+        An ``<svg>`` element whose colours are variables of the page. What its lines mean is said
+        by `stage_svg`.
+    """
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(5, 5), layout="constrained")
+        cosine, ratio = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+        cosine.axhline(0, color=_TEXT, linewidth=1.2)
+        ratio.axhline(1, color=_TEXT, linewidth=1.2)
+        ratio.set_yscale("log")
+        for stage, each in enumerate(series):
+            for axes, values in ((cosine, each.cosines), (ratio, each.norm_ratios)):
+                style = _stage_style(stage, len(series))
+                axes.plot(each.steps, values, markevery=_marked(values, stage), **style)
+        # The zero line in the middle: above it the tasks agree, below it they do not.
+        found = [abs(value) for each in series for value in each.cosines if not math.isnan(value)]
+        limit = min(1.05, max([0.05, *found]) * 1.1)
+        cosine.set(ylim=(-limit, limit))
+        cosine.set_title("cosine of the two gradients", loc="left", fontsize=10)
+        ratio.set_title("ratio of their norms", loc="left", fontsize=10)
+        steps = [step for each in series for step in each.steps]
+        margin = max(0.5, 0.04 * (max(steps) - min(steps)))
+        ratio.set(xlim=(min(steps) - margin, max(steps) + margin), xlabel="optimizer step")
+        ratio.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        low, high = ratio.get_ylim()
+        ratio.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        ratio.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ratio.yaxis.set_minor_formatter(NullFormatter())
+        return _svg(figure, "Cosine and norm ratio of the gradients of two tasks over the steps")
+
+
+def stage_svg(stage: int, stages: int, name: str) -> str:
+    """Draws the line of a stage of the encoder as in `conflict_svg`, for a legend.
+
+    Args:
+        stage: Position of the stage.
+        stages: Number of stages.
+        name: Tells the picture from others of its kind on a page.
+
+    Returns:
+        An ``<svg>`` element whose colours are variables of the page.
+    """
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(0.6, 0.2))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 4), ylim=(-1, 1))
+        axes.axis("off")
+        axes.plot([0.2, 2, 3.8], [0, 0, 0], markevery=[1], **_stage_style(stage, stages))
+        return _svg(figure, "Line")
+
+
 def frames_as_png(frames: NDArray[np.uint8], count: int = 6, side: int = 192) -> list[str]:
     """Encodes evenly spread frames of a clip.
 
@@ -143,6 +208,28 @@ def frames_as_png(frames: NDArray[np.uint8], count: int = 6, side: int = 192) ->
         _, png = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         pictures.append(f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}")
     return pictures
+
+
+def _stage_style(stage: int, stages: int) -> dict[str, Any]:
+    """Stages differ in three ways, so that they can be told apart without colour."""
+    return {
+        "color": _STAGE_COLOURS[round(stage * (len(_STAGE_COLOURS) - 1) / max(stages - 1, 1))],
+        "linestyle": _STAGE_LINES[stage % len(_STAGE_LINES)],
+        "linewidth": 1.6,
+        "marker": _STAGE_MARKERS[stage % len(_STAGE_MARKERS)],
+        "markersize": 5,
+    }
+
+
+def _marked(values: Sequence[float], stage: int) -> list[int]:
+    """Where a line has markers: some places, and where it would be no line between two gaps."""
+    every = max(1, len(values) // _MARKS)
+    gaps = [True, *map(math.isnan, values), True]
+    return [
+        place
+        for place in range(len(values))
+        if (place + stage) % every == 0 or (gaps[place] and gaps[place + 2])
+    ]
 
 
 def _percent(axis: Axis) -> None:

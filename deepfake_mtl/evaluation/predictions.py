@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import write_whole
 
 COLUMNS: Final = ("key", "method", "label", "score", "clips")
-"""The columns of ``predictions.csv`` that come before those of the tasks."""
+"""The columns of ``predictions.csv`` that come before those of the readouts."""
 
 
 Group = Literal["original", "seen", "held_out"]
@@ -28,9 +28,10 @@ class Prediction:
         key: Identifies the video; see `deepfake_mtl.data.records.VideoRecord.key`.
         method: ``original`` or the name of the manipulation.
         label: Whether the video is fake.
-        score: Probability of fake, the mean over the clips.
+        score: Probability of fake by the first readout, the mean over the clips.
         clips: Number of clips that were averaged.
-        outputs: Further outputs, means over the clips, named ``<task>/<output>``.
+        outputs: Probabilities of classes, means over the clips, named ``<readout>/<class>``; the
+            first class of each readout is what is real.
     """
 
     key: str
@@ -54,6 +55,12 @@ class Prediction:
         if self.method == ORIGINAL:
             return "original"
         return "held_out" if self.method in held_out else "seen"
+
+
+def sort_methods(methods: set[str]) -> list[str]:
+    """Sorts names of methods: originals, the manipulations of FaceForensics++, then others."""
+    known = [method for method in MANIPULATION_CLASSES if method in methods]
+    return known + sorted(methods - set(known))
 
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:

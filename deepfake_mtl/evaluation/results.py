@@ -7,18 +7,19 @@ from pathlib import Path, PurePath
 from typing import Final, NotRequired, TypedDict
 
 import torch
+from torch import Tensor
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, ORIGINAL
+from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.evaluation.predictions import Prediction
-from deepfake_mtl.metrics import binary_report, confusion_matrix, recall_by_method
+from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
+from deepfake_mtl.evaluation.readouts import Readout, evaluate_readouts
+from deepfake_mtl.evaluation.reports import Reports, report_sets
+from deepfake_mtl.metrics import recall_by_method
 
-SCHEMA_VERSION: Final = 1
-"""Raised whenever a key of ``results.json`` changes its meaning."""
-
-HEAD: Final = "manipulation/"
-"""What the names of the outputs of the manipulation head begin with."""
+SCHEMA_VERSION: Final = 2
+"""Raised whenever a key of ``results.json`` changes its meaning or its place."""
 
 
 class Corpus(TypedDict):
@@ -56,20 +57,11 @@ class Recall(TypedDict):
     held_out: bool
 
 
-class Confusion(TypedDict):
-    """What the manipulation head takes videos for; rows of the counts are the truth."""
+class Figures(Reports):
+    """All figures of one test; those of the sets and methods are of the score of a video."""
 
-    labels: list[str]
-    counts: list[list[int]]
-
-
-class Figures(TypedDict):
-    """All figures of one test."""
-
-    held_out: dict[str, float | None] | None
-    seen: dict[str, float | None] | None
     recall: dict[str, Recall]
-    confusion: Confusion | None
+    readouts: dict[str, Readout]
 
 
 class Results(TypedDict):
@@ -82,6 +74,7 @@ class Results(TypedDict):
     checkpoint: str | None
     counts: Counts
     figures: Figures
+    gradient_conflict: NotRequired[list[ConflictRow]]
     config: Mapping[str, object]
     versions: Mapping[str, str]
     command: NotRequired[str]
@@ -100,19 +93,17 @@ def evaluate(
     Returns:
         ``held_out`` and ``seen``: `deepfake_mtl.metrics.binary_report` of the originals together
         with the manipulations that were held out, or with all others; None if there is no such
-        manipulation. ``recall`` for each method in the test set. ``confusion``: None if the
-        detector has no manipulation head.
+        manipulation. ``recall`` for each method in the test set. ``readouts``: see
+        `deepfake_mtl.evaluation.readouts.evaluate_readouts`.
 
     Raises:
         DeepfakeMTLError: If a score is not finite.
     """
-    present = {prediction.method for prediction in predictions}
-    seen = (present | set(MANIPULATIONS)) - {ORIGINAL, *held_out}
+    scores = torch.tensor([each.score for each in predictions], dtype=torch.float64)
     return {
-        "held_out": _report(predictions, set(held_out), threshold),
-        "seen": _report(predictions, seen, threshold),
-        "recall": _recall(predictions, held_out, threshold),
-        "confusion": _confusion(predictions),
+        **report_sets(predictions, scores, held_out, threshold),
+        "recall": _recall(predictions, scores, held_out, threshold),
+        "readouts": evaluate_readouts(predictions, held_out),
     }
 
 
@@ -138,28 +129,13 @@ def write_results(folder: Path, results: Mapping[str, object]) -> Path:
     return write_whole(folder / "results.json", text + "\n")
 
 
-def sort_methods(methods: set[str]) -> list[str]:
-    """Sorts names of methods: originals, the manipulations of FaceForensics++, then others."""
-    known = [method for method in MANIPULATION_CLASSES if method in methods]
-    return known + sorted(methods - set(known))
-
-
-def _report(
-    predictions: Sequence[Prediction], fakes: set[str], threshold: float | None
-) -> dict[str, float | None] | None:
-    if not fakes:
-        return None
-    chosen = [each for each in predictions if each.method in fakes | {ORIGINAL}]
-    scores = torch.tensor([each.score for each in chosen], dtype=torch.float64)
-    labels = torch.tensor([each.label for each in chosen], dtype=torch.int64)
-    return binary_report(scores, labels, threshold)
-
-
 def _recall(
-    predictions: Sequence[Prediction], held_out: Sequence[str], threshold: float | None
+    predictions: Sequence[Prediction],
+    scores: Tensor,
+    held_out: Sequence[str],
+    threshold: float | None,
 ) -> dict[str, Recall]:
     methods = sort_methods({ORIGINAL, *(each.method for each in predictions)})
-    scores = torch.tensor([each.score for each in predictions], dtype=torch.float64)
     labels = torch.tensor([methods.index(each.method) for each in predictions], dtype=torch.int64)
     videos = torch.bincount(labels, minlength=len(methods)).tolist()
     fixed = recall_by_method(scores, labels, methods)
@@ -176,22 +152,6 @@ def _recall(
         for method, count in zip(methods, videos, strict=True)
         if count
     }
-
-
-def _confusion(predictions: Sequence[Prediction]) -> Confusion | None:
-    if not predictions:
-        return None
-    classes = [name.removeprefix(HEAD) for name in predictions[0].outputs if name.startswith(HEAD)]
-    if not classes:
-        return None
-    # A corpus may hold methods that the head has no class for: they have a row all the same.
-    names = classes + sort_methods({each.method for each in predictions} - set(classes))
-    truth = torch.tensor([names.index(each.method) for each in predictions])
-    outputs = torch.tensor(
-        [[each.outputs[HEAD + name] for name in classes] for each in predictions]
-    )
-    counts = confusion_matrix(truth, outputs.argmax(dim=1), len(names))
-    return {"labels": names, "counts": counts.tolist()}
 
 
 def _require_finite(value: object, place: str) -> None:

@@ -1,12 +1,13 @@
 """The figures of a test as text: in the terminal and, by the same words, on the page."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.results import Results
+from deepfake_mtl.metrics.neighbours import NEIGHBOURS
 
 ABSENT: Final = "\N{EN DASH}"
 """Stands for a figure that does not exist."""
@@ -19,9 +20,17 @@ WIDTH: Final = 80
 _Report = Mapping[str, float | None]
 
 
+READOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "held out": ("AUC", "accuracy"),
+    "seen": ("AUC", "accuracy"),
+    "class": ("accuracy", "chance"),
+}
+"""What the figures of `readout_rows` are, by what they are of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table with two columns of figures.
+    """A line of a table.
 
     Attributes:
         name: What the figures are.
@@ -30,13 +39,18 @@ class Row:
     """
 
     name: str
-    figures: tuple[str, str]
+    figures: tuple[str, ...]
     held_out: bool = False
 
 
 def percent(share: float | None) -> str:
     """A share in per cent with one decimal, or `ABSENT`."""
     return ABSENT if share is None else f"{100 * share:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A number with its sign and three decimals, or `ABSENT`."""
+    return ABSENT if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def threshold_of(results: Results) -> float | None:
@@ -91,6 +105,60 @@ def recall_rows(results: Results) -> list[Row]:
     ]
 
 
+def readout_rows(results: Results) -> list[Row]:
+    """The figures of each readout, `READOUT_COLUMNS`; none where there is but one readout."""
+    readouts = results["figures"]["readouts"]
+    if len(readouts) < 2:
+        return []
+    rows = []
+    for name, readout in readouts.items():
+        shares = [
+            None if report is None else report[key]
+            for report in (readout["held_out"], readout["seen"])
+            for key in ("auc", "accuracy")
+        ]
+        shares += [readout["class_accuracy"], readout["chance"]]
+        rows.append(Row(readout_title(name, readouts), tuple(map(percent, shares))))
+    return rows
+
+
+def readout_title(name: str, readouts: Collection[str]) -> str:
+    """The name of a readout for people: ``binary, neighbours`` for ``binary_neighbours``.
+
+    Args:
+        name: The readout.
+        readouts: All of them. One beside whose task's neighbours it stands is called a probe.
+    """
+    title = words(name.removesuffix(NEIGHBOURS))
+    if name.endswith(NEIGHBOURS):
+        return f"{title}, neighbours"
+    return f"{title}, probe" if name + NEIGHBOURS in readouts else title
+
+
+def readout_notes(results: Results) -> list[str]:
+    """What the rows of `readout_rows` are, one sentence each; there must be a readout."""
+    readouts = results["figures"]["readouts"]
+    first = next(iter(readouts))
+    notes = [
+        f"The score of a video is that of the first readout, {readout_title(first, readouts)}."
+    ]
+    if any(name.endswith(NEIGHBOURS) for name in readouts):
+        notes += [
+            "Probe: an MLP on the detached features of a task that is learned by contrast.",
+            "Neighbours: a vote of the nearest keys in the queue of that task.",
+        ]
+    return [
+        *notes,
+        "Held out and seen: real against fake, accuracy at 0.5.",
+        "Class accuracy: mean of the classes' shares called right, without what was held out.",
+    ]
+
+
+def words(name: str) -> str:
+    """A name from the code, such as that of a task, for people."""
+    return name.replace("_", " ")
+
+
 def reasons(results: Results) -> list[str]:
     """Why figures do not exist, one sentence for each cause."""
     found: list[str] = []
@@ -130,11 +198,21 @@ def format_table(results: Results) -> str:
     ]
     for line in about:
         lines += textwrap.wrap(line, WIDTH, subsequent_indent="  ")
-    lines += ["", *_aligned("Figures in %", ("held out", "seen"), report_rows(results))]
+    heads = [Row("Figures in %", ("held out", "seen"))]
+    lines += ["", *_aligned(heads, report_rows(results))]
     recalls = recall_rows(results)
     if recalls:
-        columns = ("at 0.5", calibrated_name(results))
-        lines += ["", *_aligned("Recall in % (videos)", columns, recalls)]
+        heads = [Row("Recall in % (videos)", ("at 0.5", calibrated_name(results)))]
+        lines += ["", *_aligned(heads, recalls)]
+    readouts = readout_rows(results)
+    if readouts:
+        heads = [
+            Row("", tuple(of for of, names in READOUT_COLUMNS.items() for _ in names)),
+            Row("Readouts in %", sum(READOUT_COLUMNS.values(), ())),
+        ]
+        lines += ["", *_aligned(heads, readouts, least=7)]
+        for note in readout_notes(results):
+            lines += textwrap.wrap(note, WIDTH, subsequent_indent="  ")
     notes = reasons(results)
     if notes:
         lines += ["", f"{ABSENT} means that there is no such figure."]
@@ -147,13 +225,18 @@ def _videos(report: _Report | None) -> str:
     return ABSENT if report is None else f"{report['real']:.0f} / {report['fake']:.0f}"
 
 
-def _aligned(head: str, columns: tuple[str, str], rows: list[Row]) -> list[str]:
-    named = [(row.name + (", held out" if row.held_out else ""), row.figures) for row in rows]
-    cells = [(head, columns), *named]
-    width = max(len(name) for name, _ in cells)
-    rights = [max(12, *(len(figures[side]) + 2 for _, figures in cells)) for side in (0, 1)]
-    lines = [
-        f"{name:<{width}}{figures[0]:>{rights[0]}}{figures[1]:>{rights[1]}}"
-        for name, figures in cells
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+def _aligned(heads: Sequence[Row], rows: Sequence[Row], least: int = 12) -> list[str]:
+    """Lines of a table whose columns of figures have at least the given width."""
+    cells = [*heads, *rows]
+    columns = zip(*(row.figures for row in cells), strict=True)
+    rights = [max(least, *(len(figure) + 2 for figure in column)) for column in columns]
+    names = [row.name + (", held out" if row.held_out else "") for row in cells]
+    width = min(max(map(len, names)), WIDTH - sum(rights))
+    lines: list[str] = []
+    for number, (name, row) in enumerate(zip(names, cells, strict=True)):
+        if number == len(heads):
+            lines.append("-" * (width + sum(rights)))
+        first, *rest = textwrap.wrap(name, width) or [""]
+        figures = "".join(map(str.rjust, row.figures, rights))
+        lines += [f"{first:<{width}}{figures}", *rest]
+    return lines

@@ -64,8 +64,8 @@ def render(tmp_path, results, made, examples=(), title="A run"):
 
 
 def test_the_page_holds_every_figure_and_needs_nothing_else(tmp_path):
-    made = world.predictions()
-    results = world.results(made)
+    made = world.read_out(world.predictions())
+    results = world.results(made, gradient_conflict=world.conflict())
     html, page = render(tmp_path, results, made, world.examples(made))
 
     figures = results["figures"]
@@ -77,9 +77,15 @@ def test_the_page_holds_every_figure_and_needs_nothing_else(tmp_path):
     ]
     for recall in figures["recall"].values():
         shares += [recall["recall"], recall["recall_calibrated"]]
+    for readout in figures["readouts"].values():
+        shares += [readout["class_accuracy"], readout["chance"]]
+        shares += [readout[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
     for share in shares:
         assert f"<td>{100 * share:.1f}<" in html
-    for row in figures["confusion"]["counts"]:
+    for row in (
+        *figures["readouts"]["manipulation"]["confusion"]["counts"],
+        *figures["readouts"]["manipulation_neighbours"]["confusion"]["counts"],
+    ):
         cells = r"\s*".join(rf"<td [^>]*>{count}</td>" for count in row)
         assert re.search(cells, html)
     for text in (
@@ -126,6 +132,10 @@ def test_names_are_escaped(tmp_path):
     made = world.predictions(videos=3)
     made = [replace(each, key=each.key + bad) for each in made]
     made.append(replace(made[-1], method=bad))
+    readout = bad.replace("/", "")
+    outputs = {f"{readout}/original": 0.5, f"{readout}/{bad}": 0.5}
+    made = [replace(each, outputs={**outputs, **each.outputs}) for each in made]
+    rows = [{**row, "tasks": [bad, f"$_{bad}"]} for row in world.conflict(groups=(bad, f"_${bad}"))]
     results = world.results(
         made,
         held_out=[bad],
@@ -135,11 +145,12 @@ def test_names_are_escaped(tmp_path):
         versions={bad: bad},
         command=bad,
         counts={"missing": {bad: 1}, "corrupt": [bad]},
+        gradient_conflict=rows,
     )
     html, page = render(tmp_path, results, made, world.examples(made, [bad]), title=bad)
     assert "script" not in page.tags
     assert html.count("<html") == 1
-    assert page.text.count("alert(1)") > 15
+    assert page.text.count("alert(1)") > 20
     assert "ynthetic corpus" not in html
 
 
@@ -160,18 +171,57 @@ def test_the_page_stands_whatever_is_lacking(tmp_path, made, held_out):
     del results["command"]
     html, page = render(tmp_path, results, made)
     assert "No examples were drawn" in page.text
-    assert ("manipulation head" in page.text) == (results["figures"]["confusion"] is not None)
+    assert ("What they are taken for" in page.text) == (
+        "manipulation" in results["figures"]["readouts"]
+    )
+    assert "Readouts" not in page.text
+    assert "pull together" not in page.text
     assert "calibrated on validation" not in page.text
     both = {each.label for each in made} == {False, True}
     assert ("There is no ROC" in page.text) != both
     assert not re.search(r"\b(nan|None|inf)\b", html.replace("None.", ""))
 
 
+def test_conflicts_are_drawn_with_gaps_and_in_colours_of_the_page(tmp_path):
+    made = world.predictions(videos=2)
+    groups = ("stem", "early", "late")
+
+    def page_of(rows):
+        html, page = render(tmp_path, world.results(made, gradient_conflict=rows), made)
+        assert "Do the tasks pull together?" in page.text
+        assert not re.search(r"\b(nan|None|inf)\b", html.replace("None.", ""))
+        assert len(page.ids) == len(set(page.ids))
+        start = html.index("Do the tasks pull together?")
+        section = html[start : html.index("</section>", start)]
+        assert set(re.findall(r"#\d{6}\b", section)) == set()
+        return section, page.text
+
+    def strokes(section):
+        lines = re.findall(r'<path d="([^"]*)"[^>]*var\(--stage-\d\); stroke-width: 1.6', section)
+        return [line.count("M ") for line in lines if line.count("L ") > 1]
+
+    for gaps, pieces in (((), 1), ((50, 130), 3)):
+        rows = world.conflict(groups, gaps=gaps)
+        section, text = page_of(rows)
+        assert "binary and manipulation" in text
+        assert "mean of" not in text
+        assert strokes(section)[:6] == [pieces] * 6  # three stages, cosine and ratio
+        for group in groups:
+            cosines = [row["cosine"] for row in rows if row["group"] == group]
+            mean = np.mean([cosine for cosine in cosines if cosine is not None])
+            assert f"{mean:+.3f}".replace("-", "\N{MINUS SIGN}") in text
+    # Long runs are drawn as means; what was never measured leaves an empty picture.
+    _, text = page_of(world.conflict(groups, steps=range(1000)))
+    assert "mean of 25 of them" in text
+    page_of([{**row, "cosine": None, "norm_ratio": None} for row in rows])
+
+
 def test_the_same_results_give_the_same_page(tmp_path):
     made = world.predictions(videos=4)
     pages = []
     for name in "ab":
-        path = write_page(tmp_path / name, world.results(made), made, world.examples(made), "A run")
+        results = world.results(made, gradient_conflict=world.conflict())
+        path = write_page(tmp_path / name, results, made, world.examples(made), "A run")
         pages.append(path.read_bytes())
     assert pages[0] == pages[1]
 

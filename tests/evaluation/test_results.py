@@ -2,6 +2,7 @@ import getpass
 import json
 import math
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn import metrics as sk
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation import (
     Prediction,
+    Results,
     choose_examples,
     environment,
     evaluate,
@@ -18,6 +20,7 @@ from deepfake_mtl.evaluation import (
     write_predictions,
     write_results,
 )
+from deepfake_mtl.evaluation.conflict import conflict_series
 from tests.evaluation import world
 
 THRESHOLD = 0.431
@@ -55,17 +58,69 @@ def test_held_out_and_seen_manipulations_each_stand_against_the_originals():
             "recall_calibrated": sk.accuracy_score(labels, scores >= THRESHOLD),
             "held_out": method == "NeuralTextures",
         }
-    names = figures["confusion"]["labels"]
+    confusion = figures["readouts"]["manipulation"]["confusion"]
+    names = confusion["labels"]
     taken_for = [max(names, key=lambda name: each.outputs[f"manipulation/{name}"]) for each in made]
     truth = [each.method for each in made]
     expected = sk.confusion_matrix(truth, taken_for, labels=names).tolist()
-    assert figures["confusion"]["counts"] == expected
+    assert confusion["counts"] == expected
+
+
+def test_every_readout_is_scored_as_scikit_learn_would():
+    made = world.read_out(world.predictions())
+    readouts = evaluate(made, world.HELD_OUT, THRESHOLD)["readouts"]
+    assert list(readouts) == [
+        *("binary", "binary_neighbours", "manipulation", "manipulation_neighbours"),
+    ]
+    sets = {
+        "held_out": {"original", "NeuralTextures"},
+        "seen": {"original", "Deepfakes", "Face2Face", "FaceSwap"},
+    }
+    for readout, figures in readouts.items():
+        classes = figures["classes"]
+        binary = classes == ["real", "fake"]
+        for name, methods in sets.items():
+            chosen = [each for each in made if each.method in methods]
+            labels = [each.label for each in chosen]
+            scores = np.array([1 - each.outputs[f"{readout}/{classes[0]}"] for each in chosen])
+            expected = {
+                "auc": sk.roc_auc_score(labels, scores),
+                "accuracy": sk.accuracy_score(labels, scores >= 0.5),
+                "accuracy_calibrated": None,
+            }
+            assert {key: figures[name][key] for key in expected} == pytest.approx(expected)
+        trained_on = [each for each in made if each.method in sets["seen"]]
+        truth = [
+            classes[each.label] if binary else each.method  # not those that were held out
+            for each in trained_on
+        ]
+        taken_for = [
+            max(classes, key=lambda name: each.outputs[f"{readout}/{name}"]) for each in trained_on
+        ]
+        recalls = sk.recall_score(truth, taken_for, labels=sorted(set(truth)), average="macro")
+        assert figures["class_accuracy"] == pytest.approx(recalls)
+        assert figures["chance"] == (1 / 2 if binary else 1 / 4)
+        assert (figures["confusion"] is None) == binary
+
+
+def test_a_readout_without_originals_has_no_auc_but_a_class_accuracy():
+    made = world.read_out(world.predictions(methods=("Deepfakes", "FaceSwap", "NeuralTextures")))
+    made.append(replace(made[0], key="k", method="FaceShifter"))  # a class of none but `binary`
+    figures = evaluate(made, world.HELD_OUT, None)["readouts"]
+    assert figures["manipulation"]["chance"] == 1 / 2
+    assert figures["manipulation"]["class_accuracy"] > 0.8
+    assert figures["manipulation"]["held_out"]["auc"] is None
+    fakes = [each.score for each in made if each.method != "NeuralTextures"]
+    assert figures["binary"]["class_accuracy"] == np.mean(np.array(fakes) > 0.5)
+    held_out = [each for each in made if each.method == "NeuralTextures"]
+    alone = evaluate(held_out, world.HELD_OUT, None)["readouts"]["binary"]
+    assert (alone["class_accuracy"], alone["chance"]) == (None, None)
 
 
 def test_a_method_that_the_head_does_not_know_has_a_row():
     made = world.predictions(videos=2, methods=("original",))
     made.append(Prediction("x/FaceShifter/c23/1", "FaceShifter", True, 0.7, 1, made[0].outputs))
-    confusion = evaluate(made, ["FaceShifter"], None)["confusion"]
+    confusion = evaluate(made, ["FaceShifter"], None)["readouts"]["manipulation"]["confusion"]
     assert confusion["labels"][-1] == "FaceShifter"
     assert sum(confusion["counts"][-1]) == 1
     assert [row[-1] for row in confusion["counts"]] == [0] * 6
@@ -75,7 +130,7 @@ def test_what_does_not_exist_is_none():
     real = world.predictions(methods=("original",), head=False)
     figures = evaluate(real, [], None)
     assert figures["held_out"] is None
-    assert figures["confusion"] is None
+    assert figures["readouts"] == {}
     assert figures["seen"]["auc"] is None
     assert list(figures["recall"]) == ["original"]
     fakes = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
@@ -84,13 +139,42 @@ def test_what_does_not_exist_is_none():
     assert (nothing["held_out"]["real"], nothing["recall"]) == (0, {})
 
 
+def test_measured_conflicts_are_sorted_into_lines_with_gaps():
+    rows = world.conflict(groups=("stem", "late"), steps=range(1, 8), gaps=(2, 3, 4))
+    rows += [{**row, "tasks": ["binary", "third"]} for row in rows]
+    series = conflict_series(rows[::-1])
+    assert list(series) == [("binary", "third"), ("binary", "manipulation")]
+    assert list(series["binary", "third"]) == ["late", "stem"]
+    stem = series["binary", "manipulation"]["stem"]
+    assert stem.steps == (1, 2, 3, 4, 5, 6, 7)
+    cosines = np.array([row["cosine"] for row in rows[:14:2]], dtype=float)
+    np.testing.assert_array_equal(stem.cosines, cosines)
+    assert np.isnan(cosines).tolist() == [False, True, True, True, False, False, False]
+    assert stem.mean_cosine == pytest.approx(np.nanmean(cosines))
+    assert stem.share_below_zero == np.sum(cosines < 0) / 4
+
+    blocks = stem.blocks(2)
+    assert blocks.steps == (2, 4, 6, 7)
+    ratios = stem.norm_ratios
+    expected = [cosines[0], math.nan, np.mean(cosines[4:6]), cosines[6]]
+    np.testing.assert_allclose(blocks.cosines, expected)
+    expected = [ratios[0], math.nan, (ratios[4] * ratios[5]) ** 0.5, ratios[6]]
+    np.testing.assert_allclose(blocks.norm_ratios, expected)
+    nothing = conflict_series([{**row, "cosine": None} for row in rows])["binary", "third"]["stem"]
+    assert (nothing.mean_cosine, nothing.share_below_zero) == (None, None)
+
+
 def test_results_are_written_in_the_order_of_the_schema(tmp_path):
     results = world.results(world.predictions(videos=5))
     config = {"data": {"root": tmp_path, "size": 128}}
+    results = {**results, "gradient_conflict": world.conflict()}
     shuffled = dict(sorted({**results, "config": config, "another": 1}.items()))
     path = write_results(tmp_path / "run", shuffled)
     read = json.loads(path.read_text(encoding="utf-8"))
-    assert list(read) == [*results, "another"]
+    names = list(Results.__annotations__)
+    assert list(read) == [*(name for name in names if name in results), "another"]
+    assert names.index("gradient_conflict") == names.index("figures") + 1
+    assert read["gradient_conflict"] == results["gradient_conflict"]
     assert read["figures"] == results["figures"]
     assert read["config"]["data"] == {"root": str(tmp_path), "size": 128}
 

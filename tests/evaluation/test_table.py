@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from deepfake_mtl.data.records import MANIPULATIONS
@@ -39,6 +41,36 @@ def test_the_table_holds_all_figures_side_by_side():
         f"{100 * recall['recall']:.1f}",
         f"{100 * recall['recall_calibrated']:.1f}",
     ]
+
+
+def test_readouts_stand_below_each_other_where_there_are_several():
+    made = world.read_out(world.predictions())
+    results = world.results(made)
+    text = format_table(results)
+    assert max(map(len, text.splitlines())) <= 80
+    table = cells(text)
+    for name, title in {
+        "binary": "binary, probe",
+        "binary_neighbours": "binary, neighbours",
+        "manipulation": "manipulation, probe",
+        "manipulation_neighbours": "manipulation, neighbours",
+    }.items():
+        readout = results["figures"]["readouts"][name]
+        shares = [readout[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
+        shares += [readout["class_accuracy"], readout["chance"]]
+        assert table[title] == [f"{100 * share:.1f}" for share in shares]
+    assert "first readout, binary, probe." in text
+
+    long = "a_task_with_a_name_that_is_longer_than_any_table_is_wide"
+    made = [
+        replace(each, outputs={f"{long}/real": 0.5, f"{long}/fake": 0.5} | each.outputs)
+        for each in world.predictions(videos=2)
+    ]
+    text = format_table(world.results(made))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Neighbours:" not in text
+    assert cells(text)["manipulation"][-1] == "25.0"
+    assert "Readouts" not in format_table(world.results(world.predictions(videos=2)))
 
 
 def test_a_real_corpus_is_not_called_synthetic():

@@ -1,5 +1,7 @@
 """Predictions as a detector might make them, from a seed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
@@ -36,6 +38,40 @@ def predictions(seed=0, videos=40, methods=MANIPULATION_CLASSES, head=True):
                 )
             )
     return made
+
+
+def read_out(made, seed=1):
+    """Adds readouts of two contrastive tasks to predictions that have a manipulation head."""
+    generator = np.random.default_rng(seed)
+    read = []
+    for each in made:
+        outputs = {}
+        for name in ("binary", "binary_neighbours"):
+            fake = each.score if name == "binary" else float(generator.beta(1 + 2 * each.score, 2))
+            outputs |= {f"{name}/real": 1 - fake, f"{name}/fake": fake}
+        outputs |= each.outputs
+        shares = generator.dirichlet([0.2 + share for share in each.outputs.values()])
+        names = [f"manipulation_neighbours/{name}" for name in MANIPULATION_CLASSES]
+        outputs |= dict(zip(names, map(float, shares), strict=True))
+        read.append(replace(each, outputs=outputs))
+    return read
+
+
+def conflict(groups=("stem", "early", "middle", "late"), steps=range(10, 201, 10), gaps=(50,)):
+    generator = np.random.default_rng(5)
+    return [
+        {
+            "step": step,
+            "group": group,
+            "tasks": ["binary", "manipulation"],
+            "cosine": None if step in gaps else float(generator.normal(0.1 - 0.1 * place, 0.15)),
+            "norm_ratio": None
+            if step in gaps
+            else float(np.exp(generator.normal(0.5 * place, 0.3))),
+        }
+        for step in steps
+        for place, group in enumerate(groups)
+    ]
 
 
 def results(made, held_out=HELD_OUT, threshold=0.431, **changes):

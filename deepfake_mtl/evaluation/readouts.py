@@ -1,0 +1,116 @@
+"""The figures of each readout: of everything that gives probabilities of classes.
+
+A readout's first class is what is real, so each readout also says how probably a video is fake.
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
+from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
+from deepfake_mtl.evaluation.reports import Reports, report_sets
+from deepfake_mtl.metrics import confusion_matrix
+
+
+class Confusion(TypedDict):
+    """What a readout takes videos for; rows of the counts are the truth."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Readout(Reports):
+    """All figures of one readout."""
+
+    classes: list[str]
+    class_accuracy: float | None  # mean over the classes, without videos that were held out
+    chance: float | None  # of these classes
+    confusion: Confusion | None  # None where the classes are not methods
+
+
+def evaluate_readouts(
+    predictions: Sequence[Prediction], held_out: Sequence[str]
+) -> dict[str, Readout]:
+    """Computes the figures of every readout among the outputs of the predictions.
+
+    Args:
+        predictions: One for each video of the test set, all with the same outputs.
+        held_out: Names of the manipulations that were not trained on; may be empty.
+
+    Returns:
+        By name, in the order of the outputs. ``held_out`` and ``seen`` are of the score 1 - the
+        probability of the first class, without a calibrated threshold. ``class_accuracy``: among
+        originals and seen manipulations, the share of each class's videos whose most probable class
+        is theirs, averaged over the classes that have videos; ``chance``: 1 / number of those. None
+        if there are no such videos.
+
+    Raises:
+        DeepfakeMTLError: If a probability is not finite.
+    """
+    classes: dict[str, list[str]] = {}
+    for output in predictions[0].outputs if predictions else ():
+        readout, _, name = output.partition("/")
+        classes.setdefault(readout, []).append(name)
+    return {
+        readout: _evaluate(predictions, held_out, readout, names)
+        for readout, names in classes.items()
+    }
+
+
+def _evaluate(
+    predictions: Sequence[Prediction], held_out: Sequence[str], readout: str, classes: list[str]
+) -> Readout:
+    probabilities = torch.tensor(
+        [[each.outputs[f"{readout}/{name}"] for name in classes] for each in predictions],
+        dtype=torch.float64,
+    )
+    fake = (1 - probabilities[:, 0]).clamp(0, 1)
+    taken_for = probabilities.argmax(dim=1)
+    accuracy, chance = _class_accuracy(predictions, held_out, classes, taken_for)
+    return {
+        "classes": classes,
+        **report_sets(predictions, fake, held_out, threshold=None),
+        "class_accuracy": accuracy,
+        "chance": chance,
+        "confusion": _confusion(predictions, classes, taken_for) if ORIGINAL in classes else None,
+    }
+
+
+def _class_accuracy(
+    predictions: Sequence[Prediction],
+    held_out: Sequence[str],
+    classes: Sequence[str],
+    taken_for: Tensor,
+) -> tuple[float | None, float | None]:
+    truths = [
+        None if each.group(held_out) == "held_out" else _true_class(each, classes)
+        for each in predictions
+    ]
+    known = torch.tensor([truth is not None for truth in truths], dtype=torch.bool)
+    truth = torch.tensor([truth for truth in truths if truth is not None], dtype=torch.int64)
+    right = truth == taken_for[known]
+    shares = [float(right[truth == label].double().mean()) for label in set(truth.tolist())]
+    return (sum(shares) / len(shares), 1 / len(shares)) if shares else (None, None)
+
+
+def _true_class(prediction: Prediction, classes: Sequence[str]) -> int | None:
+    if prediction.method in classes:
+        return classes.index(prediction.method)
+    if tuple(classes) == BINARY_CLASSES:
+        return int(prediction.label)
+    return None
+
+
+def _confusion(
+    predictions: Sequence[Prediction], classes: list[str], taken_for: Tensor
+) -> Confusion:
+    # A corpus may hold methods that the readout has no class for: they have a row all the same.
+    names = classes + sort_methods({each.method for each in predictions} - set(classes))
+    truth = torch.tensor([names.index(each.method) for each in predictions], dtype=torch.int64)
+    return {
+        "labels": names,
+        "counts": confusion_matrix(truth, taken_for, len(names)).tolist(),
+    }

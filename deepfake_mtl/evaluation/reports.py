@@ -1,0 +1,56 @@
+"""Real against fake: what was held out, and what was seen in training."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
+from deepfake_mtl.evaluation.predictions import Prediction
+from deepfake_mtl.metrics import binary_report
+
+
+class Reports(TypedDict):
+    """Figures of originals against manipulations; None where there is no such manipulation."""
+
+    held_out: dict[str, float | None] | None
+    seen: dict[str, float | None] | None
+
+
+def report_sets(
+    predictions: Sequence[Prediction],
+    scores: Tensor,
+    held_out: Sequence[str],
+    threshold: float | None,
+) -> Reports:
+    """Computes the figures of the manipulations that were held out and of those that were seen.
+
+    Args:
+        predictions: One for each video of the test set.
+        scores: Float tensor [N]: probability that each of these videos is fake.
+        held_out: Names of the manipulations that were not trained on; may be empty.
+        threshold: A threshold calibrated on validation videos, or None if there is none.
+
+    Returns:
+        `deepfake_mtl.metrics.binary_report` of the originals together with the manipulations that
+        were held out, and together with all others.
+
+    Raises:
+        DeepfakeMTLError: If a score is not finite.
+    """
+    present = {each.method for each in predictions}
+    labels = torch.tensor([each.label for each in predictions], dtype=torch.int64)
+
+    def report(fakes: set[str]) -> dict[str, float | None] | None:
+        if not fakes:
+            return None
+        chosen = torch.tensor(
+            [each.method in fakes | {ORIGINAL} for each in predictions], dtype=torch.bool
+        )
+        return binary_report(scores[chosen], labels[chosen], threshold)
+
+    return {
+        "held_out": report(set(held_out)),
+        "seen": report((present | set(MANIPULATIONS)) - {ORIGINAL, *held_out}),
+    }
