@@ -1,5 +1,6 @@
-"""What a run leaves behind: results, predictions, a page, and pictures of its clips."""
+"""What a run leaves behind: results, predictions, a page, pictures, and how its tasks agree."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,15 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.optim import Optimizer
 
 from deepfake_mtl.data.clips import EvaluationClips
 from deepfake_mtl.data.datamodule import DeepfakeDataModule, Stage
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
-from deepfake_mtl.detector import Detector
+from deepfake_mtl.detector import Detector, LossObserver
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.environment import environment
 from deepfake_mtl.evaluation.examples import Example, choose_examples
 from deepfake_mtl.evaluation.page import write_page
@@ -25,6 +30,7 @@ from deepfake_mtl.evaluation.results import (
     write_results,
 )
 from deepfake_mtl.evaluation.table import format_table
+from deepfake_mtl.losses import ConflictMeter
 from deepfake_mtl.metrics import VideoTable
 
 
@@ -92,7 +98,7 @@ class ResultsWriter(Callback):
             methods = report.counts[split]
             real = methods[ORIGINAL]
             counts[split] = {"real": real, "fake": sum(methods.values()) - real}
-        return {
+        results: Results = {
             "schema_version": SCHEMA_VERSION,
             "corpus": {
                 "name": report.corpus,
@@ -108,6 +114,105 @@ class ResultsWriter(Callback):
             "config": dict(self._config),
             "versions": environment(),
         }
+        rows = [row for each in _monitors(trainer) for row in each.rows]
+        if rows:
+            results["gradient_conflict"] = rows
+        return results
+
+
+class GradientConflictMonitor(Callback):
+    """Measures how the gradients of the tasks stand to each other on the encoder that they share.
+
+    For every stage of the encoder and every two tasks: the cosine between the gradients of their
+    weighted losses (below 0, a step for the one undoes some of the other), and the ratio of their
+    norms (the first task's over the second's). Logged as ``conflict/<stage>/<task>-<task>/cosine``
+    and ``.../norm_ratio``, and kept in checkpoints, from where a test draws them into its page.
+
+    The gradients are those of a whole step of the optimizer: summed over its micro-batches,
+    averaged over ranks, in float32, and without the scale of a gradient scaler. A step that is
+    measured costs about two backward passes more. Where no two tasks share an encoder there is
+    nothing to measure.
+
+    Args:
+        every_n_steps: Steps of the optimizer between two measurements; 0 for none.
+
+    Attributes:
+        rows: What was measured so far, in the order of time.
+
+    Raises:
+        ConfigurationError: The number is negative.
+    """
+
+    def __init__(self, every_n_steps: int = 100) -> None:
+        if every_n_steps < 0:
+            raise ConfigurationError(f"every_n_steps is {every_n_steps}, but must not be negative")
+        self._every_n_steps = every_n_steps
+        self._meter: ConflictMeter | None = None
+        self._observer: LossObserver | None = None
+        self._measures = False
+        self.rows: list[ConflictRow] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to the losses of the detector, where tasks share its encoder."""
+        detector = _detector(pl_module)
+        if self._every_n_steps == 0 or len(detector.tasks) == 1 or detector.separate_encoders:
+            return
+        stages = {
+            name: parameters
+            for name, parameters in detector.encoder.stages().items()
+            if any(parameter.requires_grad for parameter in parameters)
+        }
+        meter = self._meter = ConflictMeter(stages)
+
+        def observe(losses: Mapping[str, Tensor]) -> None:
+            self._measures = trainer.global_step % self._every_n_steps == 0
+            if self._measures:
+                scaler = getattr(trainer.precision_plugin, "scaler", None)
+                meter.add(losses, 1.0 if scaler is None else scaler.get_scale())
+
+        self._observer = observe
+        detector.loss_observers.append(observe)
+
+    def on_before_optimizer_step(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        optimizer: Optimizer,  # noqa: ARG002
+    ) -> None:
+        """Compare what the micro-batches of this step added up to."""
+        if self._meter is None or not self._measures:
+            return
+        self._measures = False
+        for group, pairs in self._meter.compute().items():
+            for (first, second), conflict in pairs.items():
+                cosine, ratio = float(conflict.cosine), float(conflict.norm_ratio)
+                place = f"conflict/{group}/{first}-{second}"
+                pl_module.log(f"{place}/cosine", cosine)
+                pl_module.log(f"{place}/norm_ratio", ratio)
+                self.rows.append(
+                    {
+                        "step": trainer.global_step,
+                        "group": group,
+                        "tasks": [first, second],
+                        "cosine": _finite(cosine),
+                        "norm_ratio": _finite(ratio),
+                    }
+                )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Listen no longer, also after an interruption."""
+        if self._observer is not None:
+            _detector(pl_module).loss_observers.remove(self._observer)
+        self._meter = self._observer = None
+        self._measures = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what was measured before."""
+        self.rows = list(state_dict["rows"])
 
 
 class ClipStrip(Callback):
@@ -196,6 +301,15 @@ def _gather(failures: Sequence[str]) -> list[str]:
     gathered: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather_object(gathered, list(failures))
     return sorted({failure for some in gathered for failure in some})
+
+
+def _monitors(trainer: pl.Trainer) -> list[GradientConflictMonitor]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [each for each in callbacks if isinstance(each, GradientConflictMonitor)]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _title(held_out: Sequence[str]) -> str:

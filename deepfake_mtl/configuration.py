@@ -16,7 +16,7 @@ def find_config(name: str) -> str:
     """Find a configuration file by its path, or by its name among those of the library.
 
     Args:
-        name: A path, or for example ``configs/losses/binary.yaml`` where there is no such path.
+        name: A path, or for example ``configs/losses/binary_ce.yaml`` where there is no such path.
 
     Raises:
         ConfigurationError: There is no such file.

@@ -1,9 +1,10 @@
-"""The LightningModule: one encoder, several tasks."""
+"""The LightningModule: an encoder, several tasks, and the momentum encoder of contrastive ones."""
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Final, Literal, Self
 
 import pytorch_lightning as pl
 import torch
@@ -15,16 +16,28 @@ from torch.optim.lr_scheduler import LambdaLR
 from deepfake_mtl.data.protocol import parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
     VideoScores,
     VideoTable,
     binary_report,
     calibrate_threshold,
 )
-from deepfake_mtl.models import S3D, Encoder
-from deepfake_mtl.tasks import BinaryCrossEntropy, Task
+from deepfake_mtl.models import (
+    S3D,
+    Encoder,
+    MomentumCopy,
+    check_batch_norm_remedy,
+    shuffled_forward,
+    without_pretrained,
+)
+from deepfake_mtl.models.momentum import BatchNormRemedy
+from deepfake_mtl.tasks import BinaryCrossEntropy, ContrastiveTask, Features, Task, TaskStep
 
-_LOGGED_FIGURES = (
+LossObserver = Callable[[Mapping[str, Tensor]], None]
+"""Is given the losses of a micro-batch, with their graph, before the backward pass."""
+
+_PRIMARY_FIGURES: Final = (
     "accuracy",
     "balanced_accuracy",
     "auc",
@@ -32,6 +45,7 @@ _LOGGED_FIGURES = (
     "eer",
     "accuracy_calibrated",
 )
+_FIGURES: Final = ("accuracy", "balanced_accuracy", "auc")
 
 _log = logging.getLogger(__name__)
 
@@ -39,16 +53,21 @@ _log = logging.getLogger(__name__)
 class Detector(pl.LightningModule):
     """A video encoder shared by several tasks (arXiv 2308.13503).
 
-    The first task is the primary one: its probability of fake is the score of a clip. The score of
-    a video is the mean over its clips.
+    The first task is the primary one: its first readout's probability of fake is the score of a
+    clip. The score of a video is the mean over its clips.
 
     A batch is a `deepfake_mtl.data.datamodule.ClipBatch`, or any mapping with the same keys.
     Validation logs figures of videos as ``val/auc`` and so on. Test logs them as
     ``test/held_out/auc`` for originals against held-out manipulations and ``test/seen/auc`` for
-    originals against the others; a figure that does not exist is NaN in logs.
+    originals against the others; a figure that does not exist is NaN in logs. Figures of further
+    readouts are logged as ``val/<readout>/auc``.
 
     The threshold that is best on validation videos (balanced accuracy) is kept in the checkpoint.
     After a test, ``test_table`` holds the scores of videos, after a prediction ``predict_table``.
+
+    Contrastive tasks (`deepfake_mtl.tasks.ContrastiveTask`) share a momentum encoder. It follows
+    the encoder after every step of the optimizer, so that accumulation over micro-batches changes
+    nothing about it, and is not run in evaluation.
 
     Args:
         encoder: Network from clips to features; an S3D by default.
@@ -56,19 +75,34 @@ class Detector(pl.LightningModule):
         held_out: Manipulations that are not trained on, as of the datamodule.
         optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR).
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
-        weight_decay: Weight decay of all parameters (assumption: 1e-5, as CoCLR).
+        weight_decay: Weight decay of all parameters but learnt weights of losses (assumption: 1e-5,
+            as CoCLR).
         warmup_steps: Optimizer steps in which the learning rate rises linearly (assumption).
         schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption).
+        balance: From one loss a task to one step: ``fixed``, the sum by the tasks' weights;
+            ``uncertainty``, learnt weights (`deepfake_mtl.losses.UncertaintyWeights`); ``upgrad``
+            or ``pcgrad``, gradient surgery on the encoder (`deepfake_mtl.losses.GradientSurgery`,
+            the extra ``surgery``), which takes no accumulation and no clipping of gradients. The
+            paper sums; with which weights is not stated.
+        separate_encoders: Whether each task has an encoder of its own, which starts as the others.
+        key_momentum: Share of the old weights in a step of the momentum encoder and the momentum
+            projections (assumption: 0.999, as CoCLR).
+        symmetric: Whether the second view is also a query, and the first a key for it; twice the
+            work of the encoders (assumption: false, as MoCo).
+        batch_norm_remedy: Against what a query can learn about its key from the statistics of their
+            common batch: ``none``, ``shuffle`` (across ranks), ``sync`` (SyncBatchNorm) or
+            ``average``; see `deepfake_mtl.models.check_batch_norm_remedy` (assumption).
 
     Raises:
-        ConfigurationError: There is no task, two have one name, or a setting is out of range.
+        ConfigurationError: There is no task, two have one name, a setting is out of range, or two
+            contradict each other.
     """
 
     threshold: Tensor
     test_table: VideoTable | None = None
     predict_table: VideoTable | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         self,
         encoder: Encoder | None = None,
         tasks: list[Task] | None = None,
@@ -78,6 +112,11 @@ class Detector(pl.LightningModule):
         weight_decay: float = 1e-5,
         warmup_steps: int = 0,
         schedule: Literal["constant", "cosine"] = "cosine",
+        balance: Literal["fixed", "uncertainty", "upgrad", "pcgrad"] = "fixed",
+        separate_encoders: bool = False,
+        key_momentum: float = 0.999,
+        symmetric: bool = False,
+        batch_norm_remedy: BatchNormRemedy = "none",
     ) -> None:
         super().__init__()
         if learning_rate <= 0 or weight_decay < 0 or warmup_steps < 0:
@@ -85,6 +124,8 @@ class Detector(pl.LightningModule):
                 f"learning_rate is {learning_rate}, weight_decay {weight_decay}, warmup_steps "
                 f"{warmup_steps}: the first must be positive, the others not negative"
             )
+        if not 0 <= key_momentum <= 1:
+            raise ConfigurationError(f"key_momentum is {key_momentum}, but must be from 0 to 1")
         # The command line adds descriptions of these two: checkpoints hold plain values only.
         self.save_hyperparameters(ignore=["encoder", "tasks"])
         self.held_out = parse_held_out(held_out)
@@ -93,35 +134,74 @@ class Detector(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.schedule = schedule
+        self.separate_encoders = separate_encoders
+        self.key_momentum = key_momentum
+        self.symmetric = symmetric
+        self.batch_norm_remedy: BatchNormRemedy = batch_norm_remedy
+        self.loss_observers: list[LossObserver] = []
         self._build_models(encoder or S3D(), tasks or [BinaryCrossEntropy()])
+        self._build_balance(balance)
         self._build_metrics()
         self.register_buffer("threshold", torch.tensor(0.5))
 
-    def forward(self, clip: Tensor) -> dict[str, Tensor]:
-        """Turn clips (uint8, B x 3 x T x H x W) into the logits of each task, by its name."""
-        features = self.encoder(clip)
-        return {name: task(features) for name, task in self._named_tasks()}
+    @classmethod
+    def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 (Lightning's)
+        """Load a checkpoint whole, without the pre-trained weights that its training began with."""
+        with without_pretrained():
+            return super().load_from_checkpoint(*args, **kwargs)
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the weighted sum of the tasks' losses on a batch."""
-        logits = self(batch["clip"])
-        losses = self._losses(logits, batch)
-        total = torch.stack(
-            [task.weight * losses[name] for name, task in self._named_tasks()]
-        ).sum()
-        self.log("train/loss", total.detach(), prog_bar=True)
-        for name, task in self._named_tasks():
-            self.log(f"train/{name}/loss", losses[name].detach())
-            right = logits[name].detach().argmax(dim=1) == batch[task.label]
-            self.log(f"train/{name}/accuracy", right.float().mean(), prog_bar=True)
-        return total
+    def forward(self, clip: Tensor) -> dict[str, Tensor]:
+        """Turn clips (uint8, B x 3 x T x H x W) into probabilities by name of the readout.
+
+        Returns:
+            For each readout a float32 tensor, B x classes; the first class is what is real.
+        """
+        outputs: dict[str, Tensor] = {}
+        for encoder, _, tasks in self._branches():
+            features = encoder(clip)
+            for task in tasks:
+                outputs.update(task.readouts(features))
+        return {name: outputs[name] for name, _ in self._readouts()}
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor | None:  # noqa: ARG002
+        """Return the loss of a batch; under gradient surgery make the step of the optimizer."""
+        queries: list[Tensor] = []
+        steps: dict[str, TaskStep] = {}
+        for encoder, key_encoder, tasks in self._branches():
+            features = self._features(encoder, key_encoder, batch)
+            queries += [each for each in (features.first, features.second) if each is not None]
+            for task in tasks:
+                steps[task.name] = task.learn(features, batch[task.label])
+        # In the order of the tasks, whatever that of the branches.
+        losses = {task.name: steps[task.name].loss for task in self._tasks()}
+        factors = self.balance.factors()
+        weighted = {name: factors[name] * loss for name, loss in losses.items()}
+        for observe in self.loss_observers:
+            observe(weighted)
+        probes = [step.probe_loss for step in steps.values() if step.probe_loss is not None]
+        probe_loss = torch.stack(probes).sum() if probes else None
+        total: Tensor = self.balance(losses)
+        self._log_training(total, steps)
+        if self._surgery is not None:
+            self._operate(self._surgery, weighted, queries, probe_loss)
+            return None
+        return total if probe_loss is None else total + probe_loss
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Score the clips of a batch."""
-        logits = self._score(batch, self.val_scores)
-        if len(batch["clip"]):
-            for name, loss in self._losses(logits, batch).items():
-                self.log(f"val/{name}/loss", loss, sync_dist=True, batch_size=len(batch["clip"]))
+        clips = len(batch["clip"])
+        outputs: dict[str, Tensor] = {}
+        for encoder, _, tasks in self._branches():
+            features = encoder(batch["clip"])
+            for task in tasks:
+                outputs.update(task.readouts(features))
+                if clips:
+                    figures = task.validation_figures(features, batch[task.label])
+                    for name, figure in figures.items():
+                        self.log(
+                            f"val/{task.name}/{name}", figure, sync_dist=True, batch_size=clips
+                        )
+        self._collect(outputs, batch, self.val_scores)
 
     def on_validation_epoch_end(self) -> None:
         """Turn clip scores into figures of videos, and calibrate the threshold."""
@@ -130,11 +210,11 @@ class Detector(pl.LightningModule):
         threshold = calibrate_threshold(table.scores, table.fake)
         if threshold is not None and not self.trainer.sanity_checking:
             self.threshold.fill_(threshold)
-        self._log_report("val", table.scores, table.fake)
+        self._log_table("val", table, torch.ones(len(table), dtype=torch.bool))
 
     def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Score the clips of a batch."""
-        self._score(batch, self.test_scores)
+        self._collect(self(batch["clip"]), batch, self.test_scores)
 
     def on_test_epoch_end(self) -> None:
         """Turn clip scores into figures of videos, unseen and seen manipulations apart."""
@@ -144,22 +224,54 @@ class Detector(pl.LightningModule):
         held_out = [MANIPULATION_CLASSES.index(method) for method in self.held_out]
         unseen = torch.isin(table.label, torch.tensor(held_out, dtype=torch.int64))
         for name, chosen in (("held_out", unseen), ("seen", ~unseen)):
-            rows = chosen | (table.label == 0)
-            self._log_report(f"test/{name}", table.scores[rows], table.fake[rows])
+            self._log_table(f"test/{name}", table, chosen | (table.label == 0))
 
     def predict_step(
         self,
         batch: Mapping[str, Tensor],
         batch_idx: int,  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Score the clips of a batch, and return them and the logits of each task."""
-        logits = self._score(batch, self.predict_scores)
-        return {"video": batch["video"], "clip_index": batch["clip_index"], **logits}
+        """Score the clips of a batch, and return the probabilities of each readout."""
+        outputs: dict[str, Tensor] = self(batch["clip"])
+        self._collect(outputs, batch, self.predict_scores)
+        return {"video": batch["video"], "clip_index": batch["clip_index"], **outputs}
 
     def on_predict_epoch_end(self) -> None:
         """Turn clip scores into scores of videos."""
         self.predict_table = self.predict_scores.compute()
         self.predict_scores.reset()
+
+    def setup(self, stage: str) -> None:
+        """Put SyncBatchNorm in, where it is asked for, before Lightning wraps the module."""
+        if stage == "fit" and self.key_encoders and self.batch_norm_remedy == "sync":
+            check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
+
+    def on_fit_start(self) -> None:
+        """Refuse what would do nothing.
+
+        Raises:
+            ConfigurationError: The remedy against the leak through BatchNorm does nothing here.
+        """
+        if self.batch_norm_remedy == "none":
+            return
+        if not self.key_encoders:
+            raise ConfigurationError(
+                f"batch_norm_remedy is {self.batch_norm_remedy!r}, but no task is contrastive, so "
+                "that there are no keys to leak: use 'none'"
+            )
+        check_batch_norm_remedy(self.batch_norm_remedy, self.encoder, self.trainer.world_size)
+        if self.batch_norm_remedy == "sync" and self.device.type == "cpu":
+            raise ConfigurationError(
+                "PyTorch has SyncBatchNorm on accelerators only: use 'shuffle' on the CPU"
+            )
+
+    def on_train_start(self) -> None:
+        """Let keys follow each step of the optimizer, and nothing else."""
+        for optimizer in self.trainer.optimizers:
+            # After the step itself: neither micro-batches nor the order of Lightning's hooks, in
+            # which checkpoints are written before the module's, can come between.
+            optimizer.register_step_post_hook(lambda *_: self._update_keys())
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and a learning rate that changes with every step.
@@ -168,11 +280,14 @@ class Detector(pl.LightningModule):
             ConfigurationError: A cosine over an endless training is asked for.
         """
         optimizer_class: type[Optimizer] = {"adam": Adam, "adamw": AdamW}[self.optimizer]
-        optimizer = optimizer_class(
-            self.parameters(),
-            lr=self.learning_rate,  # type: ignore[call-arg]
-            weight_decay=self.weight_decay,
-        )
+        plain = list(self.balance.parameters())
+        trained = [
+            p for p in self.parameters() if p.requires_grad and all(p is not q for q in plain)
+        ]
+        groups: list[dict[str, Any]] = [{"params": trained, "weight_decay": self.weight_decay}]
+        if plain:
+            groups.append({"params": plain, "weight_decay": 0.0})
+        optimizer = optimizer_class(groups, lr=self.learning_rate)  # type: ignore[call-arg]
         steps = self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and math.isinf(steps):
             raise ConfigurationError(
@@ -195,18 +310,64 @@ class Detector(pl.LightningModule):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the columns of a table's outputs: the score, then each task's probabilities."""
-        names = [f"{name}/{c}" for name, task in self._named_tasks() for c in task.classes]
+        """Names of the columns of a table's outputs: the score, then each readout's classes."""
+        names = [f"{name}/{label}" for name, classes in self._readouts() for label in classes]
         return ("score", *names)
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether a task is contrastive, so that training batches must hold second views."""
+        return len(self.key_encoders) > 0
 
     def _build_models(self, encoder: Encoder, tasks: Sequence[Task]) -> None:
         names = [task.name for task in tasks]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"each task is to stand once in the list, got {names}")
+        # The primary task's, or that of all.
         self.encoder = encoder
         for task in tasks:
             task.build(encoder.feature_dim)
         self.tasks = nn.ModuleDict(dict(zip(names, tasks, strict=True)))
+        others = names[1:] if self.separate_encoders else []
+        self.other_encoders = nn.ModuleDict({name: deepcopy(encoder) for name in others})
+        self.key_encoders = nn.ModuleDict()
+        for task in tasks:
+            owner = task.name if task.name in self.other_encoders else names[0]
+            if isinstance(task, ContrastiveTask) and owner not in self.key_encoders:
+                self.key_encoders[owner] = MomentumCopy(
+                    encoder, average_statistics=self.batch_norm_remedy == "average"
+                )
+
+    def _build_balance(self, balance: str) -> None:
+        weights = {task.name: task.weight for task in self._tasks()}
+        self.balance: LossBalance = FixedWeights(weights)
+        self._surgery: GradientSurgery | None = None
+        if balance == "fixed":
+            return
+        if len(weights) == 1:
+            raise ConfigurationError(
+                f"balance is {balance!r}, but there is only one task, hence nothing to balance: "
+                "use 'fixed'"
+            )
+        if balance == "uncertainty":
+            if any(weight != 1 for weight in weights.values()):
+                raise ConfigurationError(
+                    "weights of losses are learnt, so that those of the tasks, "
+                    f"{weights}, would only shift where they start: leave them at 1"
+                )
+            self.balance = UncertaintyWeights(list(weights))
+        elif balance in ("upgrad", "pcgrad"):
+            if self.separate_encoders:
+                raise ConfigurationError(
+                    f"balance is {balance!r}, but with separate encoders the tasks share nothing "
+                    "that their gradients could conflict on: use 'fixed'"
+                )
+            self._surgery = GradientSurgery("upgrad" if balance == "upgrad" else "pcgrad")
+            self.automatic_optimization = False
+        else:
+            raise ConfigurationError(
+                f"balance is {balance!r}: choose among fixed, uncertainty, upgrad, pcgrad"
+            )
 
     def _build_metrics(self) -> None:
         outputs = len(self.output_names)
@@ -214,31 +375,121 @@ class Detector(pl.LightningModule):
         self.test_scores = VideoScores(outputs)
         self.predict_scores = VideoScores(outputs)
 
-    def _named_tasks(self) -> list[tuple[str, Task]]:
-        return [(name, task) for name, task in self.tasks.items() if isinstance(task, Task)]
+    def _tasks(self) -> list[Task]:
+        return [task for task in self.tasks.values() if isinstance(task, Task)]
 
-    def _losses(
-        self, logits: Mapping[str, Tensor], batch: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        return {name: task.loss(logits[name], batch) for name, task in self._named_tasks()}
+    def _branches(self) -> Iterator[tuple[nn.Module, nn.Module | None, list[Task]]]:
+        """Yield each encoder, its momentum encoder where it has one, and the tasks on it."""
+        tasks = self._tasks()
+        primary = tasks[0].name
+        on_first = [task for task in tasks if task.name not in self.other_encoders]
+        yield self.encoder, self._key_encoder(primary), on_first
+        for task in tasks:
+            if task.name in self.other_encoders:
+                yield self.other_encoders[task.name], self._key_encoder(task.name), [task]
 
-    def _score(self, batch: Mapping[str, Tensor], scores: VideoScores) -> dict[str, Tensor]:
-        logits: dict[str, Tensor] = self(batch["clip"])
-        tasks = self._named_tasks()
-        primary_name, primary = tasks[0]
-        columns = [primary.fake_probability(logits[primary_name]).unsqueeze(1)]
-        columns += [task.probabilities(logits[name]) for name, task in tasks]
-        scores.update(
-            batch["video"], batch["clip_index"], batch["manipulation"], torch.cat(columns, dim=1)
-        )
-        return logits
+    def _key_encoder(self, owner: str) -> nn.Module | None:
+        return self.key_encoders[owner] if owner in self.key_encoders else None  # noqa: SIM401
 
-    def _log_report(self, prefix: str, scores: Tensor, labels: Tensor) -> None:
-        report: dict[str, Any] = binary_report(scores, labels, float(self.threshold))
-        for name in _LOGGED_FIGURES:
-            value = report[name]
-            self.log(
-                f"{prefix}/{name}",
-                math.nan if value is None else value,
-                prog_bar=prefix == "val" and name == "auc",
+    def _readouts(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [(name, task.classes) for task in self._tasks() for name in task.readout_names]
+
+    def _features(
+        self, encoder: nn.Module, key_encoder: nn.Module | None, batch: Mapping[str, Tensor]
+    ) -> Features:
+        if key_encoder is None:
+            return Features(encoder(batch["clip"]))
+        if "second_clip" not in batch:
+            raise ConfigurationError(
+                "a contrastive task needs two views of each clip: set --data.second_view "
+                "same_clip or other_clip"
             )
+        second = encoder(batch["second_clip"]) if self.symmetric else None
+        return Features(
+            first=encoder(batch["clip"]),
+            second=second,
+            first_key=self._keys(key_encoder, batch["clip"]) if self.symmetric else None,
+            second_key=self._keys(key_encoder, batch["second_clip"]),
+        )
+
+    def _keys(self, key_encoder: nn.Module, clip: Tensor) -> Tensor:
+        if self.batch_norm_remedy == "shuffle":
+            return shuffled_forward(key_encoder, clip)
+        keys: Tensor = key_encoder(clip)
+        return keys
+
+    def _update_keys(self) -> None:
+        for encoder, key_encoder, tasks in self._branches():
+            if isinstance(key_encoder, MomentumCopy):
+                key_encoder.update(encoder, self.key_momentum)
+            for task in tasks:
+                if isinstance(task, ContrastiveTask):
+                    task.update_keys(self.key_momentum)
+
+    def _operate(
+        self,
+        surgery: GradientSurgery,
+        losses: Mapping[str, Tensor],
+        queries: Sequence[Tensor],
+        probe_loss: Tensor | None,
+    ) -> None:
+        """Make one step of the optimizer with gradients of the encoder that do not conflict."""
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        if isinstance(optimizer, list) or not isinstance(schedule, LambdaLR):
+            raise TypeError("gradient surgery steps one optimizer, with its schedule")
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        scale = 1.0 if scaler is None else scaler.scale(torch.ones((), device=self.device))
+        optimizer.zero_grad()
+        shared = list(self.encoder.parameters())
+        surgery.backward({name: scale * loss for name, loss in losses.items()}, queries, shared)
+        if probe_loss is not None:
+            (scale * probe_loss).backward()
+        surgery.aggregate(shared, self.tasks.parameters())
+        optimizer.step()
+        schedule.step()
+
+    def _log_training(self, total: Tensor, steps: Mapping[str, TaskStep]) -> None:
+        self.log("train/loss", total.detach(), prog_bar=True)
+        for task in self._tasks():
+            step = steps[task.name]
+            self.log(f"train/{task.name}/loss", step.loss.detach())
+            if step.probe_loss is not None:
+                self.log(f"train/{task.name}/probe_loss", step.probe_loss.detach())
+            for name, figure in step.figures.items():
+                self.log(f"train/{task.name}/{name}", figure, prog_bar=name == "accuracy")
+        if isinstance(self.balance, UncertaintyWeights):
+            for name, factor in self.balance.factors().items():
+                self.log(f"train/{name}/weight", factor)
+
+    def _collect(
+        self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], scores: VideoScores
+    ) -> None:
+        columns = [outputs[name] for name, _ in self._readouts()]
+        fake = _fake_probability(columns[0]).unsqueeze(1)
+        scores.update(
+            batch["video"],
+            batch["clip_index"],
+            batch["manipulation"],
+            torch.cat([fake, *columns], 1),
+        )
+
+    def _log_table(self, prefix: str, table: VideoTable, rows: Tensor) -> None:
+        column = 1
+        for position, (name, classes) in enumerate(self._readouts()):
+            scores = _fake_probability(table.outputs[rows, column : column + len(classes)])
+            column += len(classes)
+            threshold = float(self.threshold) if position == 0 else None
+            report: dict[str, Any] = binary_report(scores, table.fake[rows], threshold)
+            place = prefix if position == 0 else f"{prefix}/{name}"
+            for figure in _PRIMARY_FIGURES if position == 0 else _FIGURES:
+                value = report[figure]
+                self.log(
+                    f"{place}/{figure}",
+                    math.nan if value is None else value,
+                    prog_bar=place == "val" and figure == "auc",
+                )
+
+
+def _fake_probability(probabilities: Tensor) -> Tensor:
+    """Turn probabilities (B x classes) into that of not being the first class, which is real."""
+    return (1 - probabilities[:, 0]).clamp(0, 1)

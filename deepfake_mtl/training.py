@@ -18,7 +18,7 @@ from pytorch_lightning.cli import (
 )
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from deepfake_mtl.callbacks import ClipStrip, ResultsWriter
+from deepfake_mtl.callbacks import ClipStrip, GradientConflictMonitor, ResultsWriter
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
@@ -78,9 +78,10 @@ class DetectorCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the checkpoint callback, and let the detector know what is held out."""
+        """Add the callbacks that have options, and let the detector know what is held out."""
         parser.link_arguments("data.held_out", "model.held_out")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(GradientConflictMonitor, "conflict")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/auc",

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,18 @@ from sklearn import metrics as sklearn_metrics
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from deepfake_mtl.detector import Detector
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
 
-CONFIGS = [
-    "--config=configs/faceforensics.yaml",
-    "--config=configs/losses/binary_manipulation.yaml",
-]
+LOSSES = (
+    "binary_ce",
+    "binary_con",
+    "binary_ce_manipulation_ce",
+    "binary_ce_manipulation_con",
+    "binary_con_manipulation_ce",
+    "binary_con_manipulation_con",
+)
+CONFIG = "--config=configs/faceforensics.yaml"
 SMALL = [
     "--data.size=32",
     "--data.clip_length=8",
@@ -35,10 +42,17 @@ SMALL = [
 ]
 
 
-def fit_words(root: Path, run: Path, *more: str, held_out: str = "Face2Face") -> list[str]:
+def fit_words(
+    root: Path,
+    run: Path,
+    *more: str,
+    held_out: str = "Face2Face",
+    losses: str = "binary_ce_manipulation_ce",
+) -> list[str]:
     return [
         "fit",
-        *CONFIGS,
+        CONFIG,
+        f"--config=configs/losses/{losses}.yaml",
         f"--data.root={root}",
         f"--data.held_out={held_out}",
         f"--trainer.default_root_dir={run}",
@@ -156,7 +170,7 @@ def test_a_checkpoint_of_another_fold(
 
 @pytest.mark.parametrize("command", ["test", "validate", "predict"])
 def test_no_checkpoint(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    message = error_of([command, *CONFIGS], capsys)
+    message = error_of([command, CONFIG], capsys)
     assert f"deepfake-mtl {command} ... --ckpt_path runs/detector/checkpoints/best.ckpt" in message
 
 
@@ -179,7 +193,7 @@ def test_options_before_a_configuration(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_unknown_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     message = error_of(["fit", "--config", "configs/losses/trinary.yaml"], capsys)
-    assert "configs/losses/binary.yaml" in message
+    assert "configs/losses/binary_ce.yaml" in message
 
 
 def test_a_run_folder_in_use(
@@ -288,15 +302,83 @@ def test_skipped_videos_are_counted_in_the_results(corpus: Path, tmp_path: Path)
     assert counts["corrupt"][0].startswith(str(broken))
 
 
+def test_the_six_configurations_of_the_paper_are_there() -> None:
+    assert sorted(path.stem for path in Path("configs/losses").iterdir()) == sorted(LOSSES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("losses", [each for each in LOSSES if each != "binary_ce_manipulation_ce"])
+def test_every_configuration_is_trained_and_tested(
+    losses: str, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ["--conflict.every_n_steps=2", "--data.train_clips_per_video=2"]
+    assert main(fit_words(tiny_corpus, run, *words, losses=losses)) == 0
+    assert main(["test", f"--ckpt_path={run}/checkpoints/last.ckpt", *SMALL[3:4]]) == 0
+    results = json.loads((run / "results.json").read_text())
+    expected = []
+    for task in ("binary", "manipulation"):
+        if f"{task}_con" in losses:
+            expected += [task, f"{task}_neighbours"]
+        elif f"{task}_ce" in losses:
+            expected += [task]
+    readouts = results["figures"]["readouts"]
+    assert list(readouts) == expected
+    assert readouts["binary"]["seen"]["auc"] == results["figures"]["seen"]["auc"]
+    for readout in readouts.values():
+        assert 0 <= readout["held_out"]["auc"] <= 1
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for task in ("binary", "manipulation"):
+        labels = state.get(f"tasks.{task}.queue.labels")
+        assert (labels is not None) == (f"{task}_con" in losses)
+        if labels is not None:
+            assert (labels >= 0).sum() == 32  # two epochs' worth of 16 clips
+    measured = {row["group"] for row in results.get("gradient_conflict", [])}
+    two = "manipulation" in losses
+    assert measured == ({"stem", "mixed_3", "mixed_4", "mixed_5"} if two else set())
+    assert ("Do the tasks pull together?" in (run / "results.html").read_text()) == two
+
+
+def test_a_contrastive_configuration_without_second_views(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = fit_words(tiny_corpus, tmp_path, "--data.second_view=none", losses="binary_con")
+    assert "set --data.second_view same_clip or other_clip" in error_of(words, capsys)
+
+
+def test_a_checkpoint_is_loaded_where_its_first_weights_are_gone(
+    tiny_corpus: Path, trained: Path, tmp_path: Path
+) -> None:
+    """A second training starts from the encoder of a first, whose file is then removed."""
+    start = tmp_path / "start.ckpt"
+    shutil.copy(trained / "checkpoints/last.ckpt", start)
+    weights = ["--model.encoder=S3D", f"--model.encoder.weights={start}"]
+    run = tmp_path / "run"
+    more = ["--trainer.max_steps=1", "--model.key_momentum=0.5"]
+    assert main(fit_words(tiny_corpus, run, *weights, *more, losses="binary_con")) == 0
+    start.unlink()
+    checkpoint = run / "checkpoints/last.ckpt"
+    detector = Detector.load_from_checkpoint(checkpoint, weights_only=True)
+    saved = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert detector.contrasts
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, saved[name]), name
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_where_it_was(tiny_corpus: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     more = ["--trainer.max_epochs=4", "--trainer.deterministic=true"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "deepfake_mtl"]
-    subprocess.run([*command, *fit_words(tiny_corpus, whole, *more)], env=environment, check=True)
 
-    process = subprocess.Popen([*command, *fit_words(tiny_corpus, killed, *more)], env=environment)
+    def words(run: Path, *resume: str) -> list[str]:
+        losses = "binary_con_manipulation_con"  # queues and momentum encoder too
+        return [*command, *fit_words(tiny_corpus, run, *more, *resume, losses=losses)]
+
+    subprocess.run(words(whole), env=environment, check=True)
+
+    process = subprocess.Popen(words(killed), env=environment)
     last = killed / "checkpoints" / "last.ckpt"
     while not last.is_file():
         assert process.poll() is None
@@ -306,8 +388,7 @@ def test_a_killed_training_goes_on_from_where_it_was(tiny_corpus: Path, tmp_path
     interrupted = torch.load(last, weights_only=True)
     assert interrupted["epoch"] < 3
 
-    words = fit_words(tiny_corpus, killed, *more, "--ckpt_path=last")
-    subprocess.run([*command, *words], env=environment, check=True)
+    subprocess.run(words(killed, "--ckpt_path=last"), env=environment, check=True)
     expected = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)
     resumed = torch.load(last, weights_only=True)
     assert resumed["epoch"] == expected["epoch"] == 3

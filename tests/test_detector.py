@@ -8,67 +8,12 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.models import Encoder
-from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
-
-
-class TinyEncoder(Encoder):
-    """Stands in for S3D where the encoder is not what is tested."""
-
-    def __init__(self) -> None:
-        super().__init__(4)
-        self.layer = torch.nn.Linear(3, 4)
-
-    def encode(self, clip: Tensor) -> Tensor:
-        return self.layer(clip.mean(dim=(2, 3, 4)))
-
-
-class Clips(Dataset[dict[str, Tensor]]):
-    """Two clips of each of the labelled videos, whose colour depends on the label and on chance."""
-
-    def __init__(self, labels: list[int], seed: int = 0) -> None:
-        self.labels = labels
-        generator = torch.Generator().manual_seed(seed)
-        self.colours = torch.randint(0, 156, (2 * len(labels), 3, 1, 1, 1), generator=generator)
-
-    def __len__(self) -> int:
-        return 2 * len(self.labels)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor | int]:
-        video, clip = divmod(index, 2)
-        label = self.labels[video]
-        colour = self.colours[index] + torch.tensor([20 * label, 0, 99 * (label > 0)]).view(
-            3, 1, 1, 1
-        )
-        return {
-            "clip": colour.expand(3, 8, 4, 4).to(torch.uint8),
-            "is_fake": int(label > 0),
-            "manipulation": label,
-            "video": video,
-            "clip_index": clip,
-        }
-
-
-def loader(
-    labels: list[int], batch_size: int = 4, shuffle: bool = False
-) -> DataLoader[dict[str, Tensor]]:
-    return DataLoader(Clips(labels), batch_size=batch_size, shuffle=shuffle)
-
-
-def trainer(folder: Path, **options: object) -> pl.Trainer:
-    return pl.Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"max_epochs": 1, "enable_checkpointing": False, **options},
-    )
+from deepfake_mtl.tasks import BinaryCrossEntropy, Features, ManipulationCrossEntropy
+from tests.worlds import TinyEncoder, loader, trainer
 
 
 def detector(**options: object) -> Detector:
@@ -86,19 +31,21 @@ def test_the_loss_is_the_weighted_sum_over_the_tasks(batch: dict[str, Tensor]) -
     model = detector()
     model.trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     model.log = lambda *_, **__: None
-    logits = model(batch["clip"])
-    expected = 0.5 * functional.cross_entropy(
-        logits["binary"], batch["is_fake"]
-    ) + 2.0 * functional.cross_entropy(logits["manipulation"], batch["manipulation"])
+    outputs = model(batch["clip"])
+    expected = 0.5 * functional.nll_loss(
+        outputs["binary"].log(), batch["is_fake"]
+    ) + 2.0 * functional.nll_loss(outputs["manipulation"].log(), batch["manipulation"])
     torch.testing.assert_close(model.training_step(batch, 0), expected)
 
 
 def test_class_weights_reach_the_loss(batch: dict[str, Tensor]) -> None:
     task = BinaryCrossEntropy(class_weights=[1.0, 3.0])
     task.build(4)
-    logits = torch.randn(len(batch["is_fake"]), 2)
-    expected = functional.cross_entropy(logits, batch["is_fake"], torch.tensor([1.0, 3.0]))
-    torch.testing.assert_close(task.loss(logits, batch), expected)
+    features = torch.randn(len(batch["is_fake"]), 4)
+    probabilities = task.readouts(features)["binary"]
+    weights = torch.tensor([1.0, 3.0])
+    expected = functional.nll_loss(probabilities.log(), batch["is_fake"], weights)
+    torch.testing.assert_close(task.learn(Features(features), batch["is_fake"]).loss, expected)
     with pytest.raises(ConfigurationError, match="3 entries, but there are 2 classes: real, fake"):
         BinaryCrossEntropy(class_weights=[1.0, 1.0, 1.0])
 
@@ -114,9 +61,7 @@ def test_figures_are_of_videos_and_agree_with_scikit_learn(tmp_path: Path) -> No
     with torch.no_grad():
         model.eval()
         whole = next(iter(loader(labels, batch_size=999)))
-        scores = (
-            model(whole["clip"])["binary"].double().softmax(dim=1)[:, 1].view(-1, 2).mean(dim=1)
-        )
+        scores = model(whole["clip"])["binary"].double()[:, 1].view(-1, 2).mean(dim=1)
     videos = torch.tensor(labels)
     for name, methods in (("held_out", [0, 3]), ("seen", [0, 1, 2, 4])):
         rows = torch.isin(videos, torch.tensor(methods))

@@ -94,6 +94,14 @@ class Encoder(nn.Module, ABC):
             clip = clip.to(self.mean.dtype) / 255
         return (clip - self.mean) / self.std
 
+    def stages(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters by the stage of the network that they belong to, from the input on.
+
+        Gradients of tasks are compared stage by stage. A subclass names its own; here the network
+        is one stage.
+        """
+        return {"encoder": list(self.parameters())}
+
     def start_from(
         self,
         weights: str,

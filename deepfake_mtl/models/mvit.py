@@ -51,6 +51,16 @@ class MViTv2S(Encoder):
         self.features.head = nn.Identity()
         self.start_from(weights, strict=strict)
 
+    def stages(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters by stage: patches, then blocks of one width, the norm last."""
+        network = self.features
+        stages = {"patches": [*network.conv_proj.parameters(), *network.pos_encoding.parameters()]}
+        for block in network.blocks:
+            name = f"width_{block.norm1.normalized_shape[0]}"
+            stages.setdefault(name, []).extend(block.parameters())
+        stages[name].extend(network.norm.parameters())
+        return stages
+
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 768)."""
         patches = self.features.conv_proj(clip)

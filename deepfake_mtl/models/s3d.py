@@ -43,6 +43,8 @@ _GOOGLENET_LAYERS: Final = {
     "branch3.1": "branch2.1",
     "branch4.1": "branch3.1",
 }
+# First and last index in S3D's features.
+_STAGES: Final = {"stem": (0, 4), "mixed_3": (5, 7), "mixed_4": (8, 13), "mixed_5": (14, 15)}
 # torchvision's GoogLeNet came from TensorFlow: it takes values in [-1, 1], to which its
 # `transform_input` brings what ImageNet's mean and deviation have been applied to.
 _GOOGLENET: Final = Conventions(
@@ -166,6 +168,13 @@ class S3D(Encoder):
         self._memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
         self.features.to(memory_format=self._memory_format)
         self.start_from(weights, strict=strict, norm_eps=norm_eps, norm_momentum=norm_momentum)
+
+    def stages(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters by stage: those between which the resolution is halved."""
+        return {
+            name: list(self.features[first : last + 1].parameters())
+            for name, (first, last) in _STAGES.items()
+        }
 
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 1024)."""

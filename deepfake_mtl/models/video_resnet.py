@@ -103,6 +103,10 @@ class _VideoResNet(Encoder):
         self.features.to(memory_format=self._memory_format)
         self.start_from(weights, strict=strict, norm_eps=norm_eps, norm_momentum=norm_momentum)
 
+    def stages(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters by torchvision's stages."""
+        return {name: list(stage.parameters()) for name, stage in self.features.named_children()}
+
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 512)."""
         activations: Tensor = self.features(clip.contiguous(memory_format=self._memory_format))

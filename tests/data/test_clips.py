@@ -8,7 +8,7 @@ from deepfake_mtl.data.clips import EvaluationClips, ProbedVideos, TrainingClips
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.reading import read_clip
 from deepfake_mtl.data.transforms import EvaluationTransform
-from deepfake_mtl.errors import VideoError
+from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.conftest import video_path
 
 FRAMES = 24
@@ -91,6 +91,26 @@ def test_draws_differ_and_repeat_exactly(videos: ProbedVideos) -> None:
     assert all(torch.equal(again[3, n]["clip"], clip) for n, clip in enumerate(first))
     other = TrainingClips(videos, Starts(), clip_length=8, seed=4)
     assert not all(torch.equal(other[3, n]["clip"], clip) for n, clip in enumerate(first))
+
+
+@pytest.mark.parametrize("kind", ["same_clip", "other_clip"])
+def test_a_second_view_is_of_the_same_video(kind: str, videos: ProbedVideos) -> None:
+    alone, spy = TrainingClips(videos, Starts(), clip_length=8, seed=3), Starts()
+    dataset = TrainingClips(videos, spy, clip_length=8, second_view=kind, seed=3)
+    samples = [dataset[3, number] for number in range(12)]
+    # Other augmentations, and the first view is what it is without a second.
+    assert len(set(spy.seeds)) == 24
+    assert all(torch.equal(s["clip"], alone[3, n]["clip"]) for n, s in enumerate(samples))
+    assert "second_clip" not in alone[3, 0]
+    same = [torch.equal(sample["clip"], sample["second_clip"]) for sample in samples]
+    assert all(same) == (kind == "same_clip")  # the spy's transform leaves nothing to chance
+    frames = read_clip(videos.records[3].path, 0, FRAMES)[:, :, 2:38]
+    windows = {frames[start : start + 8].tobytes() for start in range(FRAMES - 8 + 1)}
+    seconds = {s["second_clip"].permute(1, 2, 3, 0).numpy().tobytes() for s in samples}
+    assert seconds <= windows
+    assert len(seconds) > 4
+    with pytest.raises(ConfigurationError, match="choose among none, same_clip, other_clip"):
+        TrainingClips(videos, spy, second_view="third")
 
 
 def test_a_video_that_cannot_be_decoded(corpus: Path) -> None:

@@ -1,64 +1,15 @@
-"""A task: the label that it reads, its head, its loss, and what its outputs mean."""
+"""Tasks that are learnt by cross-entropy."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.heads import MLPHead
-
-LabelKey = Literal["is_fake", "manipulation"]
-
-
-class Task(nn.Module, ABC):
-    """One of the things that a detector learns from the shared features.
-
-    Args:
-        name: Prefix of the task's figures in logs and results.
-        label: Key of the labels in a batch.
-        weight: Factor of the loss in the sum of all tasks' losses.
-
-    Raises:
-        ConfigurationError: The weight is negative.
-    """
-
-    def __init__(self, name: str, label: LabelKey, weight: float) -> None:
-        super().__init__()
-        if weight < 0:
-            raise ConfigurationError(f"task {name}: weight is {weight}, but must not be negative")
-        self.name = name
-        self.label: LabelKey = label
-        self.weight = weight
-
-    @abstractmethod
-    def build(self, in_features: int) -> None:
-        """Make the layers for features of this length; called once by the detector."""
-
-    @abstractmethod
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B x in_features) into logits (B x classes)."""
-
-    @abstractmethod
-    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean loss over a batch, a scalar, not yet weighted."""
-
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the columns of `probabilities`."""
-
-    @abstractmethod
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Turn logits (B x classes) into probabilities in float32 (B x classes)."""
-
-    def fake_probability(self, logits: Tensor) -> Tensor:
-        """Return the probability that a clip is manipulated, float32, B."""
-        return (1 - self.probabilities(logits)[:, 0]).clamp(0, 1)
+from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
 
 
 class _CrossEntropy(Task):
@@ -68,7 +19,7 @@ class _CrossEntropy(Task):
         self,
         name: str,
         label: LabelKey,
-        classes: Sequence[str],
+        classes: tuple[str, ...],
         *,
         weight: float,
         class_weights: Sequence[float] | None,
@@ -76,16 +27,15 @@ class _CrossEntropy(Task):
         hidden_features: int,
         dropout: float,
     ) -> None:
-        super().__init__(name, label, weight)
-        self._classes = tuple(classes)
+        super().__init__(name, label, classes, weight=weight)
         self._label_smoothing = label_smoothing
         self._hidden_features = hidden_features
         self._dropout = dropout
         self._class_weights: Tensor | None
-        if class_weights is not None and len(class_weights) != len(self._classes):
+        if class_weights is not None and len(class_weights) != len(classes):
             raise ConfigurationError(
                 f"task {name}: class_weights has {len(class_weights)} entries, but there are "
-                f"{len(self._classes)} classes: {', '.join(self._classes)}"
+                f"{len(classes)} classes: {', '.join(classes)}"
             )
         self.register_buffer(
             "_class_weights",
@@ -93,27 +43,24 @@ class _CrossEntropy(Task):
             persistent=False,
         )
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._classes
-
     def build(self, in_features: int) -> None:
-        self.head = MLPHead(in_features, len(self._classes), self._hidden_features, self._dropout)
+        self.head = MLPHead(in_features, len(self.classes), self._hidden_features, self._dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.head(features)
-        return logits
+    def learn(self, features: Features, labels: Tensor) -> TaskStep:
+        logits: Tensor = self.head(features.first)
+        right = (logits.detach().argmax(dim=1) == labels).float()
+        return TaskStep(self._loss(logits, labels), None, {"accuracy": right.mean()})
 
-    def loss(self, logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    def readouts(self, features: Tensor) -> dict[str, Tensor]:
+        return {self.name: self.head(features).float().softmax(dim=1)}
+
+    def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"loss": self._loss(self.head(features), labels)}
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(
-            logits,
-            batch[self.label],
-            weight=self._class_weights,
-            label_smoothing=self._label_smoothing,
+            logits, labels, weight=self._class_weights, label_smoothing=self._label_smoothing
         )
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return logits.float().softmax(dim=1)
 
 
 class BinaryCrossEntropy(_CrossEntropy):
@@ -138,7 +85,7 @@ class BinaryCrossEntropy(_CrossEntropy):
         super().__init__(
             "binary",
             "is_fake",
-            ("real", "fake"),
+            BINARY_CLASSES,
             weight=weight,
             class_weights=class_weights,
             label_smoothing=label_smoothing,

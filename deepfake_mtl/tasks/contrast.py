@@ -1,0 +1,205 @@
+"""Tasks that are learnt by label-informed MoCo."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
+from deepfake_mtl.metrics.neighbours import NEIGHBOURS, neighbour_vote
+from deepfake_mtl.models import KeyQueue, MLPHead, MomentumCopy
+from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
+
+
+class ContrastiveTask(Task):
+    """Label-informed MoCo: clips of one class are drawn together, others pushed apart.
+
+    A query is the projection (a 3-layer MLP) of an encoder's features of a clip. It is compared
+    with keys, which a momentum encoder and a momentum projection make of second views: its own, and
+    those of earlier batches in a queue with their labels. Positives are the own key and every key
+    in the queue of the same class (UberNCE of CoCLR, Han et al., NeurIPS 2020, arXiv 2010.09709).
+    Slots of the queue that are still empty are left out of the loss. The queue starts empty, so
+    that the very first batch has no negatives, and a loss of zero.
+
+    A contrastive task has no classes among its outputs. Two readouts give some, neither of which
+    trains the encoder; the paper does not say what it does here, so both are assumptions:
+
+    - ``<name>``: an online probe, a 3-layer MLP that learns by cross-entropy on features that are
+      detached from the encoder;
+    - ``<name>_neighbours``: a vote of the keys in the queue that are nearest to the query of the
+      clip. The momentum encoder is not run in evaluation.
+
+    Args:
+        name: See `Task`; likewise `label`, `classes` and `weight`.
+        label: See there.
+        classes: See there.
+        weight: See there.
+        dim: Length of queries and keys.
+        queue_size: Keys in the queue, of all ranks together.
+        temperature: What cosines are divided by.
+        neighbours: Keys that vote.
+        hidden_features: Width of the hidden layers of projection and probe.
+
+    Raises:
+        ConfigurationError: A number is not positive.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: LabelKey,
+        classes: tuple[str, ...],
+        *,
+        weight: float,
+        dim: int,
+        queue_size: int,
+        temperature: float,
+        neighbours: int,
+        hidden_features: int,
+    ) -> None:
+        super().__init__(name, label, classes, weight=weight)
+        if temperature <= 0 or neighbours < 1:
+            raise ConfigurationError(
+                f"task {name}: temperature is {temperature}, neighbours {neighbours}, but both "
+                "must be positive"
+            )
+        self._dim = dim
+        self._temperature = temperature
+        self._neighbours = neighbours
+        self._hidden_features = hidden_features
+        self.queue = KeyQueue(queue_size, dim)
+
+    @property
+    def readout_names(self) -> tuple[str, ...]:
+        """Return the names of the probe and of the vote."""
+        return (self.name, self.name + NEIGHBOURS)
+
+    def build(self, in_features: int) -> None:
+        """See `Task.build`."""
+        self.projection = MLPHead(in_features, self._dim, self._hidden_features)
+        self.key_projection = MomentumCopy(self.projection)
+        self.probe = MLPHead(in_features, len(self.classes), self._hidden_features)
+
+    def learn(self, features: Features, labels: Tensor) -> TaskStep:
+        """See `Task.learn`; puts the keys into the queue, so all ranks must call it."""
+        if features.second_key is None:
+            raise ValueError(f"task {self.name} needs keys of the second views")
+        stored = self.queue.snapshot()
+        queries = self.projection(features.first)
+        keys = self.key_projection(features.second_key)
+        loss = self._contrast(queries, keys, labels, stored)
+        if features.second is not None and features.first_key is not None:
+            other_keys = self.key_projection(features.first_key)
+            other = self._contrast(self.projection(features.second), other_keys, labels, stored)
+            loss = (loss + other) / 2
+            self.queue.enqueue(torch.cat([keys, other_keys]), labels.repeat(2))
+        else:
+            self.queue.enqueue(keys, labels)
+        logits = self.probe(features.first.detach())
+        figures = {
+            "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),
+            "nearest_key_accuracy": nearest_key_accuracy(queries, labels, *stored),
+        }
+        return TaskStep(loss, functional.cross_entropy(logits, labels), figures)
+
+    def readouts(self, features: Tensor) -> dict[str, Tensor]:
+        """See `Task.readouts`."""
+        vote = neighbour_vote(
+            self.projection(features),
+            self.queue.keys,
+            self.queue.labels,
+            len(self.classes),
+            self._neighbours,
+            self._temperature,
+        )
+        return {
+            self.name: self.probe(features).float().softmax(dim=1),
+            self.name + NEIGHBOURS: vote.float(),
+        }
+
+    def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of the probe; see `Task.validation_figures`."""
+        return {"probe_loss": functional.cross_entropy(self.probe(features), labels)}
+
+    def update_keys(self, momentum: float) -> None:
+        """Let the key projection follow; once for each step of the optimizer, after it."""
+        self.key_projection.update(self.projection, momentum)
+
+    def _contrast(
+        self, queries: Tensor, keys: Tensor, labels: Tensor, stored: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        return label_informed_info_nce(
+            queries, keys, labels, *stored, temperature=self._temperature
+        )
+
+
+class BinaryContrast(ContrastiveTask):
+    """Real or fake, by label-informed MoCo; see `ContrastiveTask`.
+
+    Args:
+        weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
+        dim: Length of queries and keys (assumption: 128, as CoCLR).
+        queue_size: Keys in the queue, of all ranks together (assumption: 2048, as CoCLR).
+        temperature: What cosines are divided by (assumption: 0.07, as CoCLR).
+        neighbours: Keys that vote in evaluation (assumption).
+        hidden_features: Width of the hidden layers of projection and probe (assumption).
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        dim: int = 128,
+        queue_size: int = 2048,
+        temperature: float = 0.07,
+        neighbours: int = 20,
+        hidden_features: int = 512,
+    ) -> None:
+        super().__init__(
+            "binary",
+            "is_fake",
+            BINARY_CLASSES,
+            weight=weight,
+            dim=dim,
+            queue_size=queue_size,
+            temperature=temperature,
+            neighbours=neighbours,
+            hidden_features=hidden_features,
+        )
+
+
+class ManipulationContrast(ContrastiveTask):
+    """Which manipulation, or none, by label-informed MoCo; see `ContrastiveTask`.
+
+    Classes are those of `ManipulationCrossEntropy`. That originals are one of them is an
+    assumption.
+
+    Args:
+        weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
+        dim: Length of queries and keys (assumption: 128, as CoCLR).
+        queue_size: Keys in the queue, of all ranks together (assumption: 2048, as CoCLR).
+        temperature: What cosines are divided by (assumption: 0.07, as CoCLR).
+        neighbours: Keys that vote in evaluation (assumption).
+        hidden_features: Width of the hidden layers of projection and probe (assumption).
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        dim: int = 128,
+        queue_size: int = 2048,
+        temperature: float = 0.07,
+        neighbours: int = 20,
+        hidden_features: int = 512,
+    ) -> None:
+        super().__init__(
+            "manipulation",
+            "manipulation",
+            MANIPULATION_CLASSES,
+            weight=weight,
+            dim=dim,
+            queue_size=queue_size,
+            temperature=temperature,
+            neighbours=neighbours,
+            hidden_features=hidden_features,
+        )
