@@ -1,6 +1,5 @@
 """Tasks that are learnt by label-informed MoCo."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -89,13 +88,12 @@ class ContrastiveTask(Task):
         queries = self.projection(features.first)
         keys = self.key_projection(features.second_key)
         loss = self._contrast(queries, keys, labels, stored)
+        self.queue.enqueue(keys, labels)
         if features.second is not None and features.first_key is not None:
             other_keys = self.key_projection(features.first_key)
             other = self._contrast(self.projection(features.second), other_keys, labels, stored)
             loss = (loss + other) / 2
-            self.queue.enqueue(torch.cat([keys, other_keys]), labels.repeat(2))
-        else:
-            self.queue.enqueue(keys, labels)
+            self.queue.enqueue(other_keys, labels)
         logits = self.probe(features.first.detach())
         figures = {
             "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),

@@ -1,0 +1,105 @@
+"""Trainings that two ranks and one process run alike; a program for torchrun."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from deepfake_mtl.callbacks import GradientConflictMonitor
+from deepfake_mtl.data.sampling import ShardSampler
+from deepfake_mtl.detector import Detector
+from deepfake_mtl.tasks import (
+    BinaryContrast,
+    BinaryCrossEntropy,
+    ManipulationContrast,
+    ManipulationCrossEntropy,
+)
+from tests.worlds import Clips, TinyEncoder, trainer
+
+LABELS = [0, 1, 0, 2, 3, 0, 4, 1] * 2
+SMALL = {"dim": 5, "queue_size": 11, "neighbours": 3, "hidden_features": 8}
+CASES: dict[str, dict[str, object]] = {
+    "contrast": {"tasks": "con con", "symmetric": True},
+    "mixed": {"tasks": "ce con", "balance": "uncertainty"},
+    "separate": {"tasks": "con ce", "separate_encoders": True},
+    "surgery": {"tasks": "ce con", "balance": "upgrad"},
+}
+
+
+class Record(pl.Callback):
+    """Loss, gradients and queues of every step."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.gradients: list[list[Tensor]] = []
+
+    def on_before_optimizer_step(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: Detector,
+        *_: Any,
+    ) -> None:
+        trained = [p for p in pl_module.parameters() if p.requires_grad]
+        self.gradients.append([p.grad.clone() for p in trained if p.grad is not None])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"].clone())
+
+
+def train(case: str, folder: Path, *, ranks: int = 1, rank: int = 0) -> dict[str, Any]:
+    torch.manual_seed(0)
+    options = dict(CASES[case])
+    binary, manipulation = str(options.pop("tasks")).split()
+    tasks = [
+        BinaryContrast(**SMALL) if binary == "con" else BinaryCrossEntropy(hidden_features=8),
+        ManipulationContrast(**SMALL)
+        if manipulation == "con"
+        else ManipulationCrossEntropy(hidden_features=8),
+    ]
+    model = Detector(TinyEncoder(), tasks, learning_rate=0.02, key_momentum=0.9, **options)
+    record, monitor = Record(), GradientConflictMonitor(every_n_steps=2)
+    clips = Clips(LABELS, views=2)
+    # Of every eight clips, the first four are those of rank 0, as the queue has them.
+    places = range(8) if ranks == 1 else range(4 * rank, 4 * rank + 4)
+    order = [start + place for start in range(0, len(clips), 8) for place in places]
+    data = DataLoader(clips, batch_size=8 // ranks, sampler=order)
+    run = trainer(
+        folder,
+        max_epochs=2,
+        devices=ranks,
+        strategy="ddp" if ranks > 1 else "auto",
+        precision="64-true",
+        use_distributed_sampler=False,
+        callbacks=[record, monitor],
+    )
+    run.fit(model, data)
+    # An odd number of clips: the ranks' shards overlap.
+    tested = run.test(
+        model,
+        DataLoader(clips, 4, sampler=ShardSampler(15, num_replicas=ranks, rank=rank)),
+        verbose=False,
+    )[0]
+    return {
+        "losses": record.losses,
+        "gradients": record.gradients,
+        "rows": monitor.rows,
+        "state": model.state_dict(),
+        "figures": tested,
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    rank = int(os.environ["RANK"])
+    results = {case: train(case, folder, ranks=2, rank=rank) for case in CASES}
+    torch.save(results, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
