@@ -31,8 +31,14 @@ from deepfake_mtl.models import (
     shuffled_forward,
     without_pretrained,
 )
-from deepfake_mtl.models.momentum import BatchNormRemedy
-from deepfake_mtl.tasks import BinaryCrossEntropy, ContrastiveTask, Features, Task, TaskStep
+from deepfake_mtl.tasks import (
+    BinaryCrossEntropy,
+    ContrastiveTask,
+    Features,
+    MoCoSettings,
+    Task,
+    TaskStep,
+)
 
 LossObserver = Callable[[Mapping[str, Tensor]], None]
 """Is given the losses of a micro-batch, with their graph, before the backward pass."""
@@ -85,13 +91,7 @@ class Detector(pl.LightningModule):
             the extra ``surgery``), which takes no accumulation and no clipping of gradients. The
             paper sums; with which weights is not stated.
         separate_encoders: Whether each task has an encoder of its own, which starts as the others.
-        key_momentum: Share of the old weights in a step of the momentum encoder and the momentum
-            projections (assumption: 0.999, as CoCLR).
-        symmetric: Whether the second view is also a query, and the first a key for it; twice the
-            work of the encoders (assumption: false, as MoCo).
-        batch_norm_remedy: Against what a query can learn about its key from the statistics of their
-            common batch: ``none``, ``shuffle`` (across ranks), ``sync`` (SyncBatchNorm) or
-            ``average``; see `deepfake_mtl.models.check_batch_norm_remedy` (assumption).
+        moco: What contrastive tasks have in common.
 
     Raises:
         ConfigurationError: There is no task, two have one name, a setting is out of range, or two
@@ -102,7 +102,7 @@ class Detector(pl.LightningModule):
     test_table: VideoTable | None = None
     predict_table: VideoTable | None = None
 
-    def __init__(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
+    def __init__(
         self,
         encoder: Encoder | None = None,
         tasks: list[Task] | None = None,
@@ -114,9 +114,7 @@ class Detector(pl.LightningModule):
         schedule: Literal["constant", "cosine"] = "cosine",
         balance: Literal["fixed", "uncertainty", "upgrad", "pcgrad"] = "fixed",
         separate_encoders: bool = False,
-        key_momentum: float = 0.999,
-        symmetric: bool = False,
-        batch_norm_remedy: BatchNormRemedy = "none",
+        moco: MoCoSettings = MoCoSettings(),  # noqa: B008 (is frozen)
     ) -> None:
         super().__init__()
         if learning_rate <= 0 or weight_decay < 0 or warmup_steps < 0:
@@ -124,10 +122,8 @@ class Detector(pl.LightningModule):
                 f"learning_rate is {learning_rate}, weight_decay {weight_decay}, warmup_steps "
                 f"{warmup_steps}: the first must be positive, the others not negative"
             )
-        if not 0 <= key_momentum <= 1:
-            raise ConfigurationError(f"key_momentum is {key_momentum}, but must be from 0 to 1")
-        # The command line adds descriptions of these two: checkpoints hold plain values only.
-        self.save_hyperparameters(ignore=["encoder", "tasks"])
+        # The command line adds descriptions of these: checkpoints hold plain values only.
+        self.save_hyperparameters(ignore=["encoder", "tasks", "moco"])
         self.held_out = parse_held_out(held_out)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -135,9 +131,7 @@ class Detector(pl.LightningModule):
         self.warmup_steps = warmup_steps
         self.schedule = schedule
         self.separate_encoders = separate_encoders
-        self.key_momentum = key_momentum
-        self.symmetric = symmetric
-        self.batch_norm_remedy: BatchNormRemedy = batch_norm_remedy
+        self.moco = moco
         self.loss_observers: list[LossObserver] = []
         self._build_models(encoder or S3D(), tasks or [BinaryCrossEntropy()])
         self._build_balance(balance)
@@ -243,7 +237,7 @@ class Detector(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Put SyncBatchNorm in, where it is asked for, before Lightning wraps the module."""
-        if stage == "fit" and self.key_encoders and self.batch_norm_remedy == "sync":
+        if stage == "fit" and self.key_encoders and self.moco.batch_norm_remedy == "sync":
             check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
 
@@ -253,15 +247,15 @@ class Detector(pl.LightningModule):
         Raises:
             ConfigurationError: The remedy against the leak through BatchNorm does nothing here.
         """
-        if self.batch_norm_remedy == "none":
+        if self.moco.batch_norm_remedy == "none":
             return
         if not self.key_encoders:
             raise ConfigurationError(
-                f"batch_norm_remedy is {self.batch_norm_remedy!r}, but no task is contrastive, so "
-                "that there are no keys to leak: use 'none'"
+                f"moco.batch_norm_remedy is {self.moco.batch_norm_remedy!r}, but no task is "
+                "contrastive, so that there are no keys to leak: use 'none'"
             )
-        check_batch_norm_remedy(self.batch_norm_remedy, self.encoder, self.trainer.world_size)
-        if self.batch_norm_remedy == "sync" and self.device.type == "cpu":
+        check_batch_norm_remedy(self.moco.batch_norm_remedy, self.encoder, self.trainer.world_size)
+        if self.moco.batch_norm_remedy == "sync" and self.device.type == "cpu":
             raise ConfigurationError(
                 "PyTorch has SyncBatchNorm on accelerators only: use 'shuffle' on the CPU"
             )
@@ -326,7 +320,7 @@ class Detector(pl.LightningModule):
         # The primary task's, or that of all.
         self.encoder = encoder
         for task in tasks:
-            task.build(encoder.feature_dim)
+            task.build(encoder.feature_dim, self.moco)
         self.tasks = nn.ModuleDict(dict(zip(names, tasks, strict=True)))
         others = names[1:] if self.separate_encoders else []
         self.other_encoders = nn.ModuleDict({name: deepcopy(encoder) for name in others})
@@ -335,7 +329,7 @@ class Detector(pl.LightningModule):
             owner = task.name if task.name in self.other_encoders else names[0]
             if isinstance(task, ContrastiveTask) and owner not in self.key_encoders:
                 self.key_encoders[owner] = MomentumCopy(
-                    encoder, average_statistics=self.batch_norm_remedy == "average"
+                    encoder, average_statistics=self.moco.batch_norm_remedy == "average"
                 )
 
     def _build_balance(self, balance: str) -> None:
@@ -404,16 +398,16 @@ class Detector(pl.LightningModule):
                 "a contrastive task needs two views of each clip: set --data.second_view "
                 "same_clip or other_clip"
             )
-        second = encoder(batch["second_clip"]) if self.symmetric else None
+        second = encoder(batch["second_clip"]) if self.moco.symmetric else None
         return Features(
             first=encoder(batch["clip"]),
             second=second,
-            first_key=self._keys(key_encoder, batch["clip"]) if self.symmetric else None,
+            first_key=self._keys(key_encoder, batch["clip"]) if self.moco.symmetric else None,
             second_key=self._keys(key_encoder, batch["second_clip"]),
         )
 
     def _keys(self, key_encoder: nn.Module, clip: Tensor) -> Tensor:
-        if self.batch_norm_remedy == "shuffle":
+        if self.moco.batch_norm_remedy == "shuffle":
             return shuffled_forward(key_encoder, clip)
         keys: Tensor = key_encoder(clip)
         return keys
@@ -421,10 +415,10 @@ class Detector(pl.LightningModule):
     def _update_keys(self) -> None:
         for encoder, key_encoder, tasks in self._branches():
             if isinstance(key_encoder, MomentumCopy):
-                key_encoder.update(encoder, self.key_momentum)
+                key_encoder.update(encoder, self.moco.momentum)
             for task in tasks:
                 if isinstance(task, ContrastiveTask):
-                    task.update_keys(self.key_momentum)
+                    task.update_keys()
 
     def _operate(
         self,

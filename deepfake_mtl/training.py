@@ -140,13 +140,13 @@ class DetectorCLI(LightningCLI):
             super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
-        """Let checkpoints describe encoder and tasks in plain values, and check the given one.
+        """Let checkpoints describe the model's parts in plain values, and check the given one.
 
         Raises:
             CheckpointError: It belongs to another fold.
         """
         description = self.config_dump["model"]
-        self.model.hparams.update({key: description[key] for key in ("encoder", "tasks")})
+        self.model.hparams.update({key: description[key] for key in ("encoder", "tasks", "moco")})
         if self._data_state:
             self.datamodule.load_state_dict(self._data_state)
 

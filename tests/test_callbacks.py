@@ -136,7 +136,7 @@ def test_without_shared_parameters_there_is_nothing_to_measure(kind: str, tmp_pa
 def test_contrast_without_negatives_is_a_gap(tmp_path: Path) -> None:
     """The first step of a contrastive task has an empty queue, and a gradient of zero."""
     monitor = GradientConflictMonitor(every_n_steps=1)
-    model = Detector(TinyEncoder(), [BinaryCrossEntropy(), ManipulationContrast(queue_size=9)])
+    model = Detector(TinyEncoder(), [BinaryCrossEntropy(), ManipulationContrast()])
     trainer(tmp_path, callbacks=[monitor]).fit(model, loader(LABELS, views=2))
     assert [row["cosine"] is None for row in monitor.rows[:4]] == [True, True, False, False]
 

@@ -354,7 +354,7 @@ def test_a_checkpoint_is_loaded_where_its_first_weights_are_gone(
     shutil.copy(trained / "checkpoints/last.ckpt", start)
     weights = ["--model.encoder=S3D", f"--model.encoder.weights={start}"]
     run = tmp_path / "run"
-    more = ["--trainer.max_steps=1", "--model.key_momentum=0.5"]
+    more = ["--trainer.max_steps=1", "--model.moco.momentum=0.5"]
     assert main(fit_words(tiny_corpus, run, *weights, *more, losses="binary_con")) == 0
     start.unlink()
     checkpoint = run / "checkpoints/last.ckpt"

@@ -12,7 +12,7 @@ from torch.nn import functional
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.tasks import BinaryCrossEntropy, Features, ManipulationCrossEntropy
+from deepfake_mtl.tasks import BinaryCrossEntropy, Features, ManipulationCrossEntropy, MoCoSettings
 from tests.worlds import TinyEncoder, loader, trainer
 
 
@@ -40,7 +40,7 @@ def test_the_loss_is_the_weighted_sum_over_the_tasks(batch: dict[str, Tensor]) -
 
 def test_class_weights_reach_the_loss(batch: dict[str, Tensor]) -> None:
     task = BinaryCrossEntropy(class_weights=[1.0, 3.0])
-    task.build(4)
+    task.build(4, MoCoSettings())
     features = torch.randn(len(batch["is_fake"]), 4)
     probabilities = task.readouts(features)["binary"]
     weights = torch.tensor([1.0, 3.0])

@@ -1,6 +1,7 @@
 """Label-informed MoCo inside the detector: what a loop of a training must keep right."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from deepfake_mtl.tasks import (
     ContrastiveTask,
     ManipulationContrast,
     ManipulationCrossEntropy,
+    MoCoSettings,
     Task,
 )
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4]
-SMALL = {"dim": 5, "queue_size": 11, "neighbours": 3, "hidden_features": 8}
+MOCO = MoCoSettings(dim=5, queue_size=11, neighbours=3, momentum=0.9)
 
 
 def tasks(names: str = "con con") -> list[Task]:
@@ -33,16 +35,17 @@ def tasks(names: str = "con con") -> list[Task]:
         {"ce": BinaryCrossEntropy, "con": BinaryContrast},
         {"ce": ManipulationCrossEntropy, "con": ManipulationContrast},
     ]
-    return [
-        kind[word](**(SMALL if word == "con" else {"hidden_features": 8}))
-        for kind, word in zip(kinds, names.split(), strict=False)
-    ]
+    return [kind[word](hidden_features=8) for kind, word in zip(kinds, names.split(), strict=False)]
 
 
 def detector(names: str = "con con", *, norm: bool = False, **options: object) -> Detector:
     torch.manual_seed(0)
-    defaults = {"learning_rate": 0.05, "key_momentum": 0.9, "schedule": "constant"}
+    defaults = {"learning_rate": 0.05, "moco": MOCO, "schedule": "constant"}
     return Detector(TinyEncoder(norm), tasks(names), **{**defaults, **options})
+
+
+def remedy(name: str) -> MoCoSettings:
+    return replace(MOCO, batch_norm_remedy=name)
 
 
 def silent(model: Detector) -> Detector:
@@ -139,7 +142,7 @@ def test_symmetric_is_the_mean_of_both_directions() -> None:
     before = next(iter(loader(LABELS[::-1], batch_size=4, views=2)))
     losses = []
     for symmetric, given in ((False, batch), (False, swapped), (True, batch)):
-        model = silent(detector("con", symmetric=symmetric))
+        model = silent(detector("con", moco=replace(MOCO, symmetric=symmetric)))
         contrastive(model)[0].queue.enqueue(
             model.key_encoders["binary"](before["clip"]).repeat(1, 2)[:, :5], before["is_fake"]
         )
@@ -269,15 +272,14 @@ def test_what_would_do_nothing_is_refused(tmp_path: Path) -> None:
         return str(error.value)
 
     assert "--data.second_view" in message(detector("ce con"), views=1)
-    assert "does nothing on one rank" in message(detector(norm=True, batch_norm_remedy="shuffle"))
-    assert "does nothing on one rank" in message(detector(norm=True, batch_norm_remedy="sync"))
-    assert "no task is contrastive" in message(detector("ce", batch_norm_remedy="shuffle"))
+    assert "does nothing on one rank" in message(detector(norm=True, moco=remedy("shuffle")))
+    assert "does nothing on one rank" in message(detector(norm=True, moco=remedy("sync")))
+    assert "no task is contrastive" in message(detector("ce", moco=remedy("shuffle")))
     for options, expected in (
         ({"names": "con", "balance": "uncertainty"}, "only one task"),
         ({"balance": "upgrad", "separate_encoders": True}, "share nothing"),
         ({"balance": "loudest"}, "choose among fixed"),
-        ({"key_momentum": 1.1}, "from 0 to 1"),
-        ({"batch_norm_remedy": "average"}, "no BatchNorm"),
+        ({"moco": remedy("average")}, "no BatchNorm"),
     ):
         with pytest.raises(ConfigurationError, match=expected):
             detector(**options)
@@ -287,5 +289,10 @@ def test_what_would_do_nothing_is_refused(tmp_path: Path) -> None:
             [BinaryCrossEntropy(weight=2.0), ManipulationCrossEntropy()],
             balance="uncertainty",
         )
-    with pytest.raises(ConfigurationError, match="must be positive"):
-        BinaryContrast(temperature=0)
+    for settings, expected in (
+        ({"temperature": 0}, "temperature is 0, but must be positive"),
+        ({"momentum": 1.1}, "from 0 to 1"),
+        ({"batch_norm_remedy": "prayer"}, "choose among none, shuffle, sync, average"),
+    ):
+        with pytest.raises(ConfigurationError, match=expected):
+            MoCoSettings(**settings)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from deepfake_mtl.tasks import (
     BinaryCrossEntropy,
     ManipulationContrast,
     ManipulationCrossEntropy,
+    MoCoSettings,
 )
 from tests.worlds import Clips, TinyEncoder, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4, 1] * 2
-SMALL = {"dim": 5, "queue_size": 11, "neighbours": 3, "hidden_features": 8}
+MOCO = MoCoSettings(dim=5, queue_size=11, neighbours=3, momentum=0.9)
 CASES: dict[str, dict[str, object]] = {
-    "contrast": {"tasks": "con con", "symmetric": True},
+    "contrast": {"tasks": "con con", "moco": replace(MOCO, symmetric=True)},
     "mixed": {"tasks": "ce con", "balance": "uncertainty"},
     "separate": {"tasks": "con ce", "separate_encoders": True},
     "surgery": {"tasks": "ce con", "balance": "upgrad"},
@@ -56,12 +58,12 @@ def train(case: str, folder: Path, *, ranks: int = 1, rank: int = 0) -> dict[str
     options = dict(CASES[case])
     binary, manipulation = str(options.pop("tasks")).split()
     tasks = [
-        BinaryContrast(**SMALL) if binary == "con" else BinaryCrossEntropy(hidden_features=8),
-        ManipulationContrast(**SMALL)
-        if manipulation == "con"
-        else ManipulationCrossEntropy(hidden_features=8),
+        (BinaryContrast if binary == "con" else BinaryCrossEntropy)(hidden_features=8),
+        (ManipulationContrast if manipulation == "con" else ManipulationCrossEntropy)(
+            hidden_features=8
+        ),
     ]
-    model = Detector(TinyEncoder(), tasks, learning_rate=0.02, key_momentum=0.9, **options)
+    model = Detector(TinyEncoder(), tasks, **{"learning_rate": 0.02, "moco": MOCO, **options})
     record, monitor = Record(), GradientConflictMonitor(every_n_steps=2)
     clips = Clips(LABELS, views=2)
     # Of every eight clips, the first four are those of rank 0, as the queue has them.

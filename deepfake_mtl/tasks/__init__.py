@@ -3,6 +3,7 @@
 from deepfake_mtl.tasks.base import Features, Task, TaskStep
 from deepfake_mtl.tasks.contrast import BinaryContrast, ContrastiveTask, ManipulationContrast
 from deepfake_mtl.tasks.cross_entropy import BinaryCrossEntropy, ManipulationCrossEntropy
+from deepfake_mtl.tasks.moco import MoCoSettings
 
 __all__ = [
     "BinaryContrast",
@@ -11,6 +12,7 @@ __all__ = [
     "Features",
     "ManipulationContrast",
     "ManipulationCrossEntropy",
+    "MoCoSettings",
     "Task",
     "TaskStep",
 ]

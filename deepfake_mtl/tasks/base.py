@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.tasks.moco import MoCoSettings
 
 LabelKey = Literal["is_fake", "manipulation"]
 
@@ -71,8 +72,13 @@ class Task(nn.Module, ABC):
         return (self.name,)
 
     @abstractmethod
-    def build(self, in_features: int) -> None:
-        """Make the layers for features of this length; called once by the detector."""
+    def build(self, in_features: int, moco: MoCoSettings) -> None:
+        """Make the layers for features of this length; called once by the detector.
+
+        Args:
+            in_features: F.
+            moco: What all contrastive tasks have in common; for others of no account.
+        """
 
     @abstractmethod
     def learn(self, features: Features, labels: Tensor) -> TaskStep:

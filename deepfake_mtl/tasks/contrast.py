@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
-from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
 from deepfake_mtl.metrics.neighbours import NEIGHBOURS, neighbour_vote
 from deepfake_mtl.models import KeyQueue, MLPHead, MomentumCopy
 from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
+from deepfake_mtl.tasks.moco import MoCoSettings
 
 
 class ContrastiveTask(Task):
@@ -34,14 +34,7 @@ class ContrastiveTask(Task):
         label: See there.
         classes: See there.
         weight: See there.
-        dim: Length of queries and keys.
-        queue_size: Keys in the queue, of all ranks together.
-        temperature: What cosines are divided by.
-        neighbours: Keys that vote.
         hidden_features: Width of the hidden layers of projection and probe.
-
-    Raises:
-        ConfigurationError: A number is not positive.
     """
 
     def __init__(
@@ -51,32 +44,21 @@ class ContrastiveTask(Task):
         classes: tuple[str, ...],
         *,
         weight: float,
-        dim: int,
-        queue_size: int,
-        temperature: float,
-        neighbours: int,
         hidden_features: int,
     ) -> None:
         super().__init__(name, label, classes, weight=weight)
-        if temperature <= 0 or neighbours < 1:
-            raise ConfigurationError(
-                f"task {name}: temperature is {temperature}, neighbours {neighbours}, but both "
-                "must be positive"
-            )
-        self._dim = dim
-        self._temperature = temperature
-        self._neighbours = neighbours
         self._hidden_features = hidden_features
-        self.queue = KeyQueue(queue_size, dim)
 
     @property
     def readout_names(self) -> tuple[str, ...]:
         """Return the names of the probe and of the vote."""
         return (self.name, self.name + NEIGHBOURS)
 
-    def build(self, in_features: int) -> None:
+    def build(self, in_features: int, moco: MoCoSettings) -> None:
         """See `Task.build`."""
-        self.projection = MLPHead(in_features, self._dim, self._hidden_features)
+        self._moco = moco
+        self.queue = KeyQueue(moco.queue_size, moco.dim)
+        self.projection = MLPHead(in_features, moco.dim, self._hidden_features)
         self.key_projection = MomentumCopy(self.projection)
         self.probe = MLPHead(in_features, len(self.classes), self._hidden_features)
 
@@ -108,8 +90,8 @@ class ContrastiveTask(Task):
             self.queue.keys,
             self.queue.labels,
             len(self.classes),
-            self._neighbours,
-            self._temperature,
+            self._moco.neighbours,
+            self._moco.temperature,
         )
         return {
             self.name: self.probe(features).float().softmax(dim=1),
@@ -120,15 +102,15 @@ class ContrastiveTask(Task):
         """Return the loss of the probe; see `Task.validation_figures`."""
         return {"probe_loss": functional.cross_entropy(self.probe(features), labels)}
 
-    def update_keys(self, momentum: float) -> None:
+    def update_keys(self) -> None:
         """Let the key projection follow; once for each step of the optimizer, after it."""
-        self.key_projection.update(self.projection, momentum)
+        self.key_projection.update(self.projection, self._moco.momentum)
 
     def _contrast(
         self, queries: Tensor, keys: Tensor, labels: Tensor, stored: tuple[Tensor, Tensor]
     ) -> Tensor:
         return label_informed_info_nce(
-            queries, keys, labels, *stored, temperature=self._temperature
+            queries, keys, labels, *stored, temperature=self._moco.temperature
         )
 
 
@@ -137,20 +119,12 @@ class BinaryContrast(ContrastiveTask):
 
     Args:
         weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
-        dim: Length of queries and keys (assumption: 128, as CoCLR).
-        queue_size: Keys in the queue, of all ranks together (assumption: 2048, as CoCLR).
-        temperature: What cosines are divided by (assumption: 0.07, as CoCLR).
-        neighbours: Keys that vote in evaluation (assumption).
         hidden_features: Width of the hidden layers of projection and probe (assumption).
     """
 
     def __init__(
         self,
         weight: float = 1.0,
-        dim: int = 128,
-        queue_size: int = 2048,
-        temperature: float = 0.07,
-        neighbours: int = 20,
         hidden_features: int = 512,
     ) -> None:
         super().__init__(
@@ -158,10 +132,6 @@ class BinaryContrast(ContrastiveTask):
             "is_fake",
             BINARY_CLASSES,
             weight=weight,
-            dim=dim,
-            queue_size=queue_size,
-            temperature=temperature,
-            neighbours=neighbours,
             hidden_features=hidden_features,
         )
 
@@ -174,20 +144,12 @@ class ManipulationContrast(ContrastiveTask):
 
     Args:
         weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
-        dim: Length of queries and keys (assumption: 128, as CoCLR).
-        queue_size: Keys in the queue, of all ranks together (assumption: 2048, as CoCLR).
-        temperature: What cosines are divided by (assumption: 0.07, as CoCLR).
-        neighbours: Keys that vote in evaluation (assumption).
         hidden_features: Width of the hidden layers of projection and probe (assumption).
     """
 
     def __init__(
         self,
         weight: float = 1.0,
-        dim: int = 128,
-        queue_size: int = 2048,
-        temperature: float = 0.07,
-        neighbours: int = 20,
         hidden_features: int = 512,
     ) -> None:
         super().__init__(
@@ -195,9 +157,5 @@ class ManipulationContrast(ContrastiveTask):
             "manipulation",
             MANIPULATION_CLASSES,
             weight=weight,
-            dim=dim,
-            queue_size=queue_size,
-            temperature=temperature,
-            neighbours=neighbours,
             hidden_features=hidden_features,
         )

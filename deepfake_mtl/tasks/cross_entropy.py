@@ -10,6 +10,7 @@ from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.heads import MLPHead
 from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
+from deepfake_mtl.tasks.moco import MoCoSettings
 
 
 class _CrossEntropy(Task):
@@ -43,7 +44,7 @@ class _CrossEntropy(Task):
             persistent=False,
         )
 
-    def build(self, in_features: int) -> None:
+    def build(self, in_features: int, moco: MoCoSettings) -> None:  # noqa: ARG002
         self.head = MLPHead(in_features, len(self.classes), self._hidden_features, self._dropout)
 
     def learn(self, features: Features, labels: Tensor) -> TaskStep:
