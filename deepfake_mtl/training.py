@@ -27,6 +27,8 @@ from deepfake_mtl.models import without_pretrained
 
 DEFAULT_RUN: Final = "runs/detector"
 
+_log = logging.getLogger(__name__)
+
 _CHECKPOINTS: Final = "checkpoints"
 _BEST: Final = "best"
 _LAST: Final = "last"
@@ -166,6 +168,12 @@ class DetectorCLI(LightningCLI):
                 f"{run} holds the checkpoints of an earlier training: choose another folder with "
                 "--trainer.default_root_dir, or go on with that training by --ckpt_path "
                 f"{last if last in existing else existing[0]}"
+            )
+        if self.datamodule.second_view != "none" and not self.model.contrasts:
+            _log.warning(
+                "--data.second_view %s reads and augments every training clip twice, but no task "
+                "is contrastive: leave it at none",
+                self.datamodule.second_view,
             )
         if checkpoint is not None:
             path = _resolve_checkpoint(checkpoint, run)

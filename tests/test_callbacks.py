@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from deepfake_mtl.callbacks import GradientConflictMonitor
@@ -65,18 +66,24 @@ def truth(state: dict[str, Tensor], indices: range) -> dict[str, tuple[float, fl
     }
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def scaled_half() -> MixedPrecision:
+    """Float16 with a gradient scaler, which Lightning offers on GPUs only by name."""
+    return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**12))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_it_measures_whole_steps_of_the_optimizer(
     micro_batches: int, precision: str, tmp_path: Path
 ) -> None:
     monitor, spy = GradientConflictMonitor(every_n_steps=2), Weights()
+    how = {"plugins": scaled_half()} if precision == "16-mixed" else {"precision": precision}
     run = trainer(
         tmp_path,
         max_epochs=2,
         accumulate_grad_batches=micro_batches,
-        precision=precision,
         callbacks=[spy, monitor],
+        **how,
     )
     run.fit(detector(), loader(LABELS, 16 // (2 * micro_batches)))
     steps = 4
@@ -152,6 +159,31 @@ def test_under_gradient_surgery(tmp_path: Path) -> None:
             row["group"]
         ]
         assert row["cosine"] == pytest.approx(cosine, abs=1e-5)
+
+
+@pytest.mark.parametrize("balance", ["fixed", "upgrad"])
+def test_a_gradient_scaler_changes_nothing_but_rounding(balance: str, tmp_path: Path) -> None:
+    pytest.importorskip("torchjd")
+    ends = []
+    for how in ({}, {"plugins": scaled_half()}):
+        model = Detector(
+            TinyEncoder(),
+            [BinaryCrossEntropy(hidden_features=8), ManipulationContrast(hidden_features=8)],
+            balance=balance,
+            schedule="constant",
+        )
+        model.load_state_dict(ends[0][0] if ends else model.state_dict())
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        run = trainer(tmp_path, max_epochs=2, **how)
+        run.fit(model, loader(LABELS, views=2))
+        assert run.global_step == 8
+        ends.append((start, model))
+    (start, plain), (_, scaled) = ends
+    for name, value in plain.encoder.named_parameters():
+        moved = value - start[f"encoder.{name}"]
+        other = dict(scaled.encoder.named_parameters())[name] - start[f"encoder.{name}"]
+        assert torch.cosine_similarity(moved.flatten(), other.flatten(), dim=0) > 0.98, name
+        assert float(moved.norm() / other.norm()) == pytest.approx(1, abs=0.1)
 
 
 def test_a_negative_number_is_refused() -> None:
