@@ -81,6 +81,9 @@ class Detector(pl.LightningModule):
         held_out: Manipulations that are not trained on, as of the datamodule.
         optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR).
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
+        head_learning_rate: That of the tasks' layers, their heads, projections and probes; None
+            takes the same. On an encoder from scratch a tenth keeps them alive and their gradients
+            steady until the encoder has found something; see `deepfake_mtl.models.MLPHead`.
         weight_decay: Weight decay of all parameters but learnt weights of losses (assumption: 1e-5,
             as CoCLR).
         warmup_steps: Optimizer steps in which the learning rate rises linearly (assumption).
@@ -109,6 +112,7 @@ class Detector(pl.LightningModule):
         held_out: str | list[str] | None = None,
         optimizer: Literal["adam", "adamw"] = "adam",
         learning_rate: float = 1e-3,
+        head_learning_rate: float | None = None,
         weight_decay: float = 1e-5,
         warmup_steps: int = 0,
         schedule: Literal["constant", "cosine"] = "cosine",
@@ -117,16 +121,20 @@ class Detector(pl.LightningModule):
         moco: MoCoSettings = MoCoSettings(),  # noqa: B008 (is frozen)
     ) -> None:
         super().__init__()
-        if learning_rate <= 0 or weight_decay < 0 or warmup_steps < 0:
+        if head_learning_rate is None:
+            head_learning_rate = learning_rate
+        if min(learning_rate, head_learning_rate) <= 0 or min(weight_decay, warmup_steps) < 0:
             raise ConfigurationError(
-                f"learning_rate is {learning_rate}, weight_decay {weight_decay}, warmup_steps "
-                f"{warmup_steps}: the first must be positive, the others not negative"
+                f"learning_rate is {learning_rate}, head_learning_rate {head_learning_rate}, "
+                f"weight_decay {weight_decay}, warmup_steps {warmup_steps}: the first two must be "
+                "positive, the others not negative"
             )
         # The command line adds descriptions of these: checkpoints hold plain values only.
         self.save_hyperparameters(ignore=["encoder", "tasks", "moco"])
         self.held_out = parse_held_out(held_out)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.schedule = schedule
@@ -274,14 +282,20 @@ class Detector(pl.LightningModule):
             ConfigurationError: A cosine over an endless training is asked for.
         """
         optimizer_class: type[Optimizer] = {"adam": Adam, "adamw": AdamW}[self.optimizer]
-        plain = list(self.balance.parameters())
-        trained = [
-            p for p in self.parameters() if p.requires_grad and all(p is not q for q in plain)
+        heads = [p for p in self.tasks.parameters() if p.requires_grad]
+        balance = list(self.balance.parameters())
+        others = {id(p) for p in (*heads, *balance)}
+        encoders = [p for p in self.parameters() if p.requires_grad and id(p) not in others]
+        groups: list[dict[str, Any]] = [
+            {"params": encoders},
+            {"params": heads, "lr": self.head_learning_rate},
+            {"params": balance, "weight_decay": 0.0},
         ]
-        groups: list[dict[str, Any]] = [{"params": trained, "weight_decay": self.weight_decay}]
-        if plain:
-            groups.append({"params": plain, "weight_decay": 0.0})
-        optimizer = optimizer_class(groups, lr=self.learning_rate)  # type: ignore[call-arg]
+        optimizer = optimizer_class(
+            [group for group in groups if group["params"]],
+            lr=self.learning_rate,  # type: ignore[call-arg]
+            weight_decay=self.weight_decay,
+        )
         steps = self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and math.isinf(steps):
             raise ConfigurationError(

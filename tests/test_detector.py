@@ -111,6 +111,18 @@ def test_warm_up_and_cosine(tmp_path: Path) -> None:
     assert isinstance(run.optimizers[0], torch.optim.AdamW)
 
 
+def test_heads_have_a_learning_rate_of_their_own(tmp_path: Path) -> None:
+    model = detector(learning_rate=0.1, head_learning_rate=0.02, schedule="constant")
+    run = trainer(tmp_path)
+    run.fit(model, loader([0, 1]), None)
+    rates = {
+        id(p): group["lr"] for group in run.optimizers[0].param_groups for p in group["params"]
+    }
+    assert len(rates) == len(list(model.parameters()))
+    assert {rates[id(p)] for p in model.encoder.parameters()} == {0.1}
+    assert {rates[id(p)] for p in model.tasks.parameters()} == {0.02}
+
+
 def test_an_endless_cosine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="needs an end"):
         trainer(tmp_path, max_epochs=-1).fit(detector(), loader([0, 1]), None)

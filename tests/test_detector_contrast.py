@@ -255,8 +255,8 @@ def test_surgery_without_conflict_is_the_plain_step(names: str, tmp_path: Path) 
             second.key_projection.load_state_dict(first.key_projection.state_dict())
         else:
             head = model.tasks["binary"].head.state_dict()
-            head["6.weight"] = torch.cat([head["6.weight"], torch.zeros(3, 8)])
-            head["6.bias"] = torch.cat([head["6.bias"], torch.full((3,), -1e4)])  # of no weight
+            head["5.weight"] = torch.cat([head["5.weight"], torch.zeros(3, 8)])
+            head["5.bias"] = torch.cat([head["5.bias"], torch.full((3,), -1e4)])  # of no weight
             model.tasks["manipulation"].head.load_state_dict(head)
         run = trainer(tmp_path, max_steps=4, max_epochs=-1)
         run.fit(model, loader(LABELS, views=2))

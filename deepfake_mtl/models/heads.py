@@ -6,11 +6,12 @@ from torch import nn
 class MLPHead(nn.Sequential):
     """Three linear layers with ReLU between them, as the paper has for each task.
 
-    Turns features (B x in_features) into outputs (B x out_features). Each feature vector is first
-    brought to mean 0 and deviation 1: behind a ReLU features share a large mean, along which the
-    small but equally long steps of Adam add up in every unit, so that within some hundred steps a
-    head that finds nothing to learn yet can switch all its units off for good. That, and the width
-    of the hidden layers, are assumptions: the paper states neither.
+    Turns features (B x in_features) into outputs (B x out_features). The paper does not state the
+    width of the hidden layers: an assumption.
+
+    Features behind a ReLU share a large mean. Along it the equally long steps of Adam add up in
+    every unit, so that a head that finds nothing to learn yet, on an encoder from scratch, can
+    switch all its units off within some hundred steps: give heads a smaller learning rate there.
 
     Args:
         in_features: Length of the features.
@@ -23,7 +24,6 @@ class MLPHead(nn.Sequential):
         self, in_features: int, out_features: int, hidden_features: int = 512, dropout: float = 0.0
     ) -> None:
         super().__init__(
-            nn.LayerNorm(in_features, elementwise_affine=False),
             nn.Linear(in_features, hidden_features),
             nn.ReLU(inplace=True),
             nn.Linear(hidden_features, hidden_features),
