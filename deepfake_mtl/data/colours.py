@@ -60,6 +60,14 @@ def to_rgb(frame: VideoFrame, out: NDArray[np.uint8] | None = None) -> NDArray[n
     return out
 
 
+def quarter_turns(frame: VideoFrame) -> int:
+    """Counter-clockwise quarter turns, 0 to 3, that bring a decoded frame upright.
+
+    Any other angle, which no camera writes, counts as the nearest of them.
+    """
+    return round(frame.rotation / 90) % 4
+
+
 def _full_size_planes(frame: VideoFrame) -> list[NDArray[np.uint8]]:
     """Luma and both chroma planes, each of shape (height, width)."""
     planes: list[NDArray[np.uint8]] = []

@@ -25,7 +25,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import to_rgb
+from deepfake_mtl.data.colours import quarter_turns, to_rgb
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 _IMAGE_ENDINGS: Final = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
@@ -40,8 +40,8 @@ class VideoInfo:
 
     Attributes:
         frames: Number of frames that are shown.
-        width: Width in pixels.
-        height: Height in pixels.
+        width: Width in pixels, as coded: before a rotation that the container asks for.
+        height: Height in pixels, likewise.
         fps: Frames a second on average; nan where it is unknown, as for a folder of frames.
     """
 
@@ -84,7 +84,7 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
     A video file is entered at the last key frame before the clip, and on the way from there H.264
     frames to which no other frame refers are left out. The decoder has one thread, since the
     workers of a data loader fill the cores. `deepfake_mtl.data.colours.to_rgb` makes the colours.
-    A rotation that the container asks for is not applied.
+    A rotation by quarter turns that the container asks for, as telephones write it, is applied.
 
     Args:
         path: A video file, or a folder of images (PNG or JPEG) in the order of their numbers.
@@ -310,6 +310,7 @@ class _Decoding:
         self.context = stream.codec_context
         self.timeline = timeline
         self.decoded = 0
+        self.turns: int | None = None
         shape = (len(wanted), self.context.height, self.context.width, 3)
         self.clip = np.empty(shape, np.uint8)
         # Slots of the clip still to be filled, by time of presentation, or else by frame number.
@@ -355,7 +356,7 @@ class _Decoding:
             self._feed(None, begin)
         if self.slots:
             raise self._error("decoding ended before it", next(iter(self.slots)))
-        return self.clip
+        return np.ascontiguousarray(np.rot90(self.clip, self.turns or 0, axes=(1, 2)))
 
     def _feed(self, packet: "_Packet | None", begin: int | None) -> None:
         """Decodes a packet, or with None what the decoder holds back, and keeps wanted frames.
@@ -379,8 +380,12 @@ class _Decoding:
                 raise self._error("data is missing", name)
             slot = self.slots.pop(name, None)
             if slot is not None:
+                turns = quarter_turns(frame)
                 if (frame.height, frame.width) != self.clip.shape[1:3]:
                     raise self._error("the size of the picture changes", name)
+                if self.turns not in (None, turns):
+                    raise self._error("the rotation of the picture changes", name)
+                self.turns = turns
                 to_rgb(frame, out=self.clip[slot])
 
     def _leads(self, time: int | None, begin: int | None) -> bool:

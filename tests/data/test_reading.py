@@ -367,3 +367,26 @@ def test_other_pixel_formats(tmp_path):
     deep = to_rgb(frame.reformat(format="yuv444p10le")).astype(int) - rgb
     assert np.abs(deep).max() <= 3
     assert np.abs(deep.mean((0, 1))).max() < 0.5
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_rotated_video_is_read_upright(degrees: int, tmp_path: Path) -> None:
+    plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    frames = frame_pattern(6, 32, 48)
+    for path in (plain, turned):
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
+            stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv444p"
+            if path == turned:
+                stream.set_display_rotation(degrees)
+            for picture in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            container.mux(stream.encode(None))
+    upright, expected = read_clip(turned, 1, 3, 2), read_clip(plain, 1, 3, 2)
+    quarter = degrees // 90
+    np.testing.assert_array_equal(upright, np.rot90(expected, quarter, axes=(1, 2)))
+    assert upright.flags.c_contiguous
+    capture = cv2.VideoCapture(str(turned))  # OpenCV turns by itself
+    _, first = capture.read()
+    shown = cv2.cvtColor(first, cv2.COLOR_BGR2RGB).astype(int)
+    assert np.abs(shown - read_clip(turned, 0, 1)[0]).mean() < 3
