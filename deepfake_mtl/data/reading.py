@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -119,6 +120,49 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
                 return _Decoding(path, stream, timeline, wanted).from_key(container, key)
     with _open(path) as (container, stream):
         return _Decoding(path, stream, timeline, wanted).from_start(container)
+
+
+class Frame:
+    """A frame on its way through `iterate_frames`, converted to RGB only where it is asked for.
+
+    Attributes:
+        time: When it is shown, in seconds from the first frame; nan where that is unknown.
+    """
+
+    __slots__ = ("_picture", "time")
+
+    def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float) -> None:
+        self._picture = picture
+        self.time = time
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture, upright, of shape (height, width, 3); the same bits as `read_clip` gives."""
+        if isinstance(self._picture, np.ndarray):
+            return self._picture
+        picture = np.rot90(to_rgb(self._picture), quarter_turns(self._picture))
+        return np.ascontiguousarray(picture)
+
+
+def iterate_frames(path: Path) -> Iterator[Frame]:
+    """All frames of a video, as they are shown, each decoded once.
+
+    Args:
+        path: A video file, or a folder of images (PNG or JPEG) in the order of their numbers.
+
+    Yields:
+        As many frames as `probe` counts.
+
+    Raises:
+        VideoError: The video cannot be opened, or not be decoded without errors.
+    """
+    if path.is_dir():
+        for image in _list_images(path):
+            yield Frame(_read_image(image), math.nan)
+        return
+    with _open(path) as (container, stream):
+        timeline = _Timeline.of(path, container, stream)
+    with _open(path) as (container, stream):
+        yield from _Decoding(path, stream, timeline, range(0)).every(container)
 
 
 @contextmanager
@@ -323,6 +367,24 @@ class _Decoding:
         """Decodes every frame up to the end of the clip."""
         return self._decode(_packets(container, self.stream), self.timeline.times[0])
 
+    def every(self, container: InputContainer) -> Iterator[Frame]:
+        """Decodes every frame that is shown."""
+        times, by_time = self.timeline.times, self.timeline.by_time
+        shown = [
+            times[position] if by_time else i for i, position in enumerate(self.timeline.shown)
+        ]
+        left = dict.fromkeys(shown)
+        for packet in chain(_packets(container, self.stream), (None,)):
+            for name, frame in self._pictures(packet, times[0]):
+                if name in left:
+                    del left[name]
+                    time = math.nan
+                    if by_time and frame.pts is not None and self.stream.time_base:
+                        time = float((frame.pts - (shown[0] or 0)) * self.stream.time_base)
+                    yield Frame(frame, time)
+        if left:
+            raise self._error("decoding ended before it", next(iter(left)))
+
     def from_key(self, container: InputContainer, begin: int) -> NDArray[np.uint8]:
         """Decodes from the key frame that is shown at time ``begin``."""
         container.seek(begin, stream=self.stream)
@@ -364,6 +426,21 @@ class _Decoding:
         Errors count from ``begin`` on: what follows the first key frame in decoding but is shown
         before it may refer to frames that were never fed.
         """
+        for name, frame in self._pictures(packet, begin):
+            slot = self.slots.pop(name, None)
+            if slot is not None:
+                turns = quarter_turns(frame)
+                if (frame.height, frame.width) != self.clip.shape[1:3]:
+                    raise self._error("the size of the picture changes", name)
+                if self.turns not in (None, turns):
+                    raise self._error("the rotation of the picture changes", name)
+                self.turns = turns
+                to_rgb(frame, out=self.clip[slot])
+
+    def _pictures(
+        self, packet: "_Packet | None", begin: int | None
+    ) -> Iterator[tuple[int | None, av.VideoFrame]]:
+        """Decodes a packet; frames with their times of presentation, or else their numbers."""
         try:
             frames = self.context.decode(packet)
         except FFmpegError as error:
@@ -374,19 +451,10 @@ class _Decoding:
         for frame in frames:
             name = frame.pts if self.timeline.by_time else self.decoded
             self.decoded += 1
-            if frame.is_corrupt:
-                if self._leads(frame.pts, begin):
-                    continue
+            if not frame.is_corrupt:
+                yield name, frame
+            elif not self._leads(frame.pts, begin):
                 raise self._error("data is missing", name)
-            slot = self.slots.pop(name, None)
-            if slot is not None:
-                turns = quarter_turns(frame)
-                if (frame.height, frame.width) != self.clip.shape[1:3]:
-                    raise self._error("the size of the picture changes", name)
-                if self.turns not in (None, turns):
-                    raise self._error("the rotation of the picture changes", name)
-                self.turns = turns
-                to_rgb(frame, out=self.clip[slot])
 
     def _leads(self, time: int | None, begin: int | None) -> bool:
         if not self.timeline.by_time or time is None or begin is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deepfake_mtl.data import reading
 from deepfake_mtl.data.colours import to_rgb
-from deepfake_mtl.data.reading import probe, read_clip
+from deepfake_mtl.data.reading import iterate_frames, probe, read_clip
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.data.videos import copy_packets, frame_pattern, write_video
 
@@ -30,6 +30,28 @@ def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "a.mp4"
     write_video(path, frame_pattern(60), gop=20)
     return path
+
+
+def test_all_frames_in_one_pass_are_those_of_clips(video: Path, tmp_path: Path) -> None:
+    frames = list(iterate_frames(video))
+    assert len(frames) == probe(video).frames == 60
+    np.testing.assert_array_equal([f.rgb() for f in frames], read_clip(video, 0, 60))
+    np.testing.assert_allclose([f.time for f in frames], np.arange(60) / 25)
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (0, 1, 10, 2):
+        cv2.imwrite(str(folder / f"{number}.png"), frames[number].rgb()[..., ::-1])
+    images = [f.rgb() for f in iterate_frames(folder)]
+    np.testing.assert_array_equal(images, read_clip(folder, 0, 4))
+
+    broken = tmp_path / "broken.mp4"
+    content = bytearray(video.read_bytes())
+    middle = content.index(b"mdat") + len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    broken.write_bytes(content)
+    with pytest.raises(VideoError, match=r"broken\.mp4: cannot be decoded at frame"):
+        list(iterate_frames(broken))
 
 
 def forbid_decoding_from_start(monkeypatch):
