@@ -43,7 +43,7 @@ def main() -> None:
     corpus = arguments.out / "corpus"
     synthesize = ["synthesize", str(corpus), "--identities=200", "--seed=0"]
     subprocess.run(
-        [*COMMAND, *synthesize, "--compression=c23", "--size=96", "--seconds=2"], check=True
+        [*COMMAND, *synthesize, "--compression=c23", "--size=64", "--seconds=2"], check=True
     )
     write_splits(corpus / "splits", arguments.out / "splits")
     runs = [(name, seed) for seed in range(arguments.seeds) for name in CONFIGURATIONS]
@@ -75,8 +75,8 @@ def run(name: str, seed: int, corpus: Path, arguments: argparse.Namespace) -> No
         f"--data.splits={arguments.out / 'splits'}",
         f"--data.held_out={arguments.held_out}",
         "--data.num_workers=1",
-        "--trainer.max_epochs=8",
-        "--trainer.check_val_every_n_epoch=4",
+        "--trainer.max_epochs=6",
+        "--trainer.check_val_every_n_epoch=3",
         f"--trainer.default_root_dir={folder}",
         f"--seed_everything={seed}",
         "--trainer.enable_progress_bar=false",
