@@ -27,29 +27,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.colours import quarter_turns, to_rgb
+from deepfake_mtl.data.crop_files import probe_crops, read_crops
+from deepfake_mtl.data.crop_format import SUFFIX
+from deepfake_mtl.data.video_info import VideoInfo
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 _IMAGE_ENDINGS: Final = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 _WITH_TIMES: Final = ("mov", "matroska")  # others leave libavformat to guess, as AVI does
 _Packet: TypeAlias = "av.Packet[VideoStream]"
 _REMEDY: Final = "the file is damaged: copy it again from its source, or leave it out"
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What is known about a video before it is decoded.
-
-    Attributes:
-        frames: Number of frames that are shown.
-        width: Width in pixels, as coded: before a rotation that the container asks for.
-        height: Height in pixels, likewise.
-        fps: Frames a second on average; nan where it is unknown, as for a folder of frames.
-    """
-
-    frames: int
-    width: int
-    height: int
-    fps: float
 
 
 def probe(path: Path) -> VideoInfo:
@@ -59,7 +45,8 @@ def probe(path: Path) -> VideoInfo:
     their packets counted. Of a folder of frames the first image is opened for its size.
 
     Args:
-        path: A video file, or a folder of images (PNG or JPEG) in the order of their numbers.
+        path: A video file, a folder of images (PNG or JPEG) in the order of their numbers, or a
+            file of crops (``.crops``).
 
     Raises:
         VideoError: There is no such file, it is no video, is cut short, or has no frames.
@@ -68,6 +55,8 @@ def probe(path: Path) -> VideoInfo:
         images = _list_images(path)
         height, width, _ = _read_image(images[0]).shape
         return VideoInfo(len(images), width, height, math.nan)
+    if path.suffix == SUFFIX:
+        return probe_crops(path)
     with _open(path) as (container, stream):
         frames = _count_by_index(path, container, stream)
         if frames is None:
@@ -88,7 +77,8 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
     A rotation by quarter turns that the container asks for, as telephones write it, is applied.
 
     Args:
-        path: A video file, or a folder of images (PNG or JPEG) in the order of their numbers.
+        path: A video file, a folder of images (PNG or JPEG) in the order of their numbers, or a
+            file of crops (``.crops``).
         start: First frame, counted from 0 in the order of presentation.
         length: Number of frames of the clip.
         stride: Distance between neighbouring frames of the clip, in frames of the video.
@@ -109,6 +99,8 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
     wanted = range(start, start + length * stride, stride)
     if path.is_dir():
         return _read_images(path, wanted)
+    if path.suffix == SUFFIX:
+        return read_crops(path, start, length, stride)
     with _open(path) as (container, stream):
         timeline = _Timeline.of(path, container, stream)
         _check_range(path, wanted, len(timeline.shown))
@@ -134,6 +126,13 @@ class Frame:
     def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float) -> None:
         self._picture = picture
         self.time = time
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the frame takes, in bytes."""
+        if isinstance(self._picture, np.ndarray):
+            return self._picture.nbytes
+        return sum(plane.buffer_size for plane in self._picture.planes)
 
     def rgb(self) -> NDArray[np.uint8]:
         """The picture, upright, of shape (height, width, 3); the same bits as `read_clip` gives."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from deepfake_mtl.data import reading
 from deepfake_mtl.data.colours import to_rgb
 from deepfake_mtl.data.reading import iterate_frames, probe, read_clip
+from deepfake_mtl.data.video_info import VideoInfo
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.data.videos import copy_packets, frame_pattern, write_video
 
@@ -174,7 +175,7 @@ def test_the_real_sample(monkeypatch):
 
 def test_probe_reads_the_header(tmp_path, video, monkeypatch):
     monkeypatch.setattr(reading._Timeline, "of", None)
-    assert probe(video) == reading.VideoInfo(60, 64, 48, 25.0)
+    assert probe(video) == VideoInfo(60, 64, 48, 25.0)
     write_video(tmp_path / "b.mp4", frame_pattern(5, 36, 50), fps=Fraction(30000, 1001))
     info = probe(tmp_path / "b.mp4")
     assert (info.frames, info.width, info.height) == (5, 50, 36)
