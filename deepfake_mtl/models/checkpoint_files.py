@@ -1,12 +1,9 @@
 """Checkpoint files: read without running code, and downloaded with a check."""
 
-import hashlib
-import logging
 import pickle
 import re
 import struct
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlparse
@@ -14,6 +11,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
+from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import CheckpointError
 
 # Training scripts keep their best accuracy as a NumPy number. Making one runs no code of the file.
@@ -37,8 +35,6 @@ _UNREADABLE: Final = (
     AssertionError,
     struct.error,
 )
-
-_log = logging.getLogger(__name__)
 
 
 def read_state_dict(path: Path) -> dict[str, object]:
@@ -113,29 +109,4 @@ def fetch(url: str) -> Path:
     digest = name.rpartition("-")[2].partition(".")[0]
     if not re.fullmatch(r"[0-9a-f]{8,64}", digest):
         raise CheckpointError(f"{url} does not carry the digits of a SHA-256 to check the file by")
-    by_hand = f"On a machine with a network get {url} and put it at {path} on this one"
-    if not path.exists():
-        _log.info("downloading %s to %s", url, path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=True)
-        except (OSError, HTTPException) as error:
-            raise CheckpointError(f"cannot download {url} ({error}). {by_hand}") from error
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"what {url} sent has another SHA-256 than its name says ({error}): it was cut off "
-                f"or replaced on its way. Try again, or: {by_hand}"
-            ) from error
-    _check(path, digest, url)
-    return path
-
-
-def _check(path: Path, digest: str, url: str) -> None:
-    """Check also what was already there: somebody may have copied it by hand, or half of it."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(digest):
-        raise CheckpointError(
-            f"{path} is damaged, or another file: its SHA-256 begins with {found[: len(digest)]}, "
-            f"not {digest}. Delete it; it will be downloaded again from {url}"
-        )
+    return obtain(url, path, digest)

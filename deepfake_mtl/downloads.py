@@ -1,0 +1,59 @@
+"""Files that are downloaded once, and checked whenever they are asked for."""
+
+import hashlib
+import logging
+from http.client import HTTPException
+from pathlib import Path
+
+from deepfake_mtl.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
+
+
+def obtain(url: str, path: Path, digest: str) -> Path:
+    """Have the file of an address at a path, with the right content.
+
+    It is downloaded, whole and with a progress bar, where it is not there yet. Its SHA-256 is
+    checked, whether it was downloaded or found.
+
+    Args:
+        url: Where it can be downloaded from.
+        path: Where it is kept; missing folders are made.
+        digest: SHA-256 in hexadecimal digits, or how it begins.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: The download fails, or the file has another SHA-256.
+    """
+    by_hand = f"On a machine with a network get {url} and put it at {path} on this one"
+    if not path.exists():
+        # Importing torch takes seconds, and nothing else here needs it.
+        from torch import hub  # noqa: PLC0415
+
+        _log.info("downloading %s to %s", url, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=True)
+        except (OSError, HTTPException) as error:
+            raise CheckpointError(f"cannot download {url} ({error}). {by_hand}") from error
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"what {url} sent has another SHA-256 than it should have ({error}): it was cut "
+                f"off or replaced on its way. Try again, or: {by_hand}"
+            ) from error
+    _check(path, digest, url)
+    return path
+
+
+def _check(path: Path, digest: str, url: str) -> None:
+    """Check also what was already there: somebody may have copied it by hand, or half of it."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(digest):
+        raise CheckpointError(
+            f"{path} is damaged, or another file: its SHA-256 begins with "
+            f"{found[: len(digest)]}, not {digest}. Delete it; it will be downloaded again "
+            f"from {url}"
+        )

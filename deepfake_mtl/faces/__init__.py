@@ -1,0 +1,1 @@
+"""From decoded frames to steady crops of one face: detection, tracks, crops."""

@@ -1,0 +1,111 @@
+"""Squares cut out of frames, to a fraction of a pixel."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.errors import ConfigurationError
+
+MARGIN: Final = 1.3
+"""Side of the crop over the larger side of the face's box (FaceForensics++ has 1.3)."""
+
+
+def covered(squares: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.float64]:
+    """What crops cover: the squares of ``margin * side`` around the same centres.
+
+    Args:
+        squares: Centre x, centre y and side, shape (..., 3).
+        margin: How much larger than the squares the crops are.
+
+    Returns:
+        Left edge, upper edge and side in pixels, shape (..., 3).
+    """
+    x, y, side = np.moveaxis(np.asarray(squares, np.float64), -1, 0)
+    half = side * margin / 2
+    return np.stack([x - half, y - half, 2 * half], axis=-1)
+
+
+def crop(
+    frame: NDArray[np.uint8], square: NDArray[np.float64], size: int, margin: float = MARGIN
+) -> NDArray[np.uint8]:
+    """Cut a square out of a frame and scale it.
+
+    The crop covers the square of side ``margin * side`` around the same centre (see `covered`):
+    with 1.3, the face fills 1 / 1.3 = 77 % of its side. Where a pixel of the crop is larger than
+    one of the frame, the frame is averaged over boxes of just that size first (so it does not
+    alias); then it is sampled with bicubic interpolation at the exact places. Both are continuous
+    in centre and side: a square that glides over the picture gives crops that glide, where rounding
+    to whole pixels would jump, and the sharpness does not jump where shrinking begins.
+    Beyond its borders, the frame goes on with the colours of its outermost pixels: a mirror would
+    show half a second face.
+
+    Masks are cut by the same function; a value between the two of a mask tells how much of the
+    pixel is covered.
+
+    Args:
+        frame: Shape (height, width, 3), or (height, width) for a mask.
+        square: Centre x, centre y and side in pixels of the frame, where pixel (row r, column c)
+            covers (c, r) to (c + 1, r + 1); shape (3,).
+        size: Side of the crop in pixels.
+        margin: How much larger than the square the crop is.
+
+    Returns:
+        Shape (size, size, 3), or (size, size) for a mask.
+
+    Raises:
+        ConfigurationError: The size, the margin or the side is not positive, or not a number.
+    """
+    left, top, side = (float(number) for number in covered(square, margin))
+    if size < 1 or not margin > 0 or not 0 < side < np.inf or not np.isfinite(left + top):
+        raise ConfigurationError(
+            f"a crop of size={size}, margin={margin} and square={np.asarray(square).tolist()} has "
+            "no pixels; size, margin and side must be greater than 0"
+        )
+    step = side / size
+    # From the middle of a crop's pixel to the frame, both counted from the middle of pixel (0, 0).
+    left, top = left + step / 2 - 0.5, top + step / 2 - 0.5
+    if step > 1:
+        kernel = _box(step)
+        reach = len(kernel) // 2 + 2  # of the box and of the bicubic kernel
+        column, columns = _span(left - reach, side + 2 * reach, frame.shape[1], reach)
+        row, rows = _span(top - reach, side + 2 * reach, frame.shape[0], reach)
+        around = _cut(frame, row, rows, column, columns)
+        frame = np.asarray(cv2.sepFilter2D(around, -1, kernel, kernel), np.uint8)
+        left, top = left - column, top - row
+    matrix = np.array([[step, 0, left], [0, step, top]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
+
+
+def _box(width: float) -> NDArray[np.float32]:
+    """The share of every pixel in a box of a width, more than 1, around the middle of a pixel."""
+    half = int(np.ceil((width - 1) / 2))
+    kernel = np.ones(2 * half + 1)
+    kernel[[0, -1]] = (width - (2 * half - 1)) / 2
+    return np.asarray(kernel / width, np.float32)
+
+
+def _span(start: float, length: float, limit: int, beyond: int) -> tuple[int, int]:
+    """First pixel and end: within the picture and so much beyond, and one of its pixels at least.
+
+    Further beyond all averages are equal, so that replicating the last one is right there.
+    """
+    first, end = int(np.floor(start)), int(np.ceil(start + length)) + 1
+    return min(max(first, -beyond), limit - 1), max(min(end, limit + beyond), 1)
+
+
+def _cut(
+    frame: NDArray[np.uint8], row: int, rows: int, column: int, columns: int
+) -> NDArray[np.uint8]:
+    """A part of a frame, which may reach beyond its borders."""
+    height, width = frame.shape[:2]
+    inside = frame[max(row, 0) : min(rows, height), max(column, 0) : min(columns, width)]
+    beyond = max(-row, 0), max(rows - height, 0), max(-column, 0), max(columns - width, 0)
+    if not any(beyond):
+        return inside
+    return np.asarray(cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE), np.uint8)

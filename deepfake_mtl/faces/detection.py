@@ -1,0 +1,232 @@
+"""Where the faces are in one frame."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.downloads import obtain
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.faces.boxes import Detections
+
+MODEL_NAME: Final = "face_detection_yunet_2026may.onnx"
+"""The file of YuNet that OpenCV 4 and 5 load."""
+
+MODEL_SHA256: Final = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
+"""SHA-256 of that file."""
+
+MODEL_URL: Final = (
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
+    "47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet/" + MODEL_NAME
+)
+"""Where it is published, under the MIT licence: OpenCV's model zoo, at a fixed commit. The plain
+raw address would give a Git LFS pointer instead of the file."""
+
+CACHE_VARIABLE: Final = "DEEPFAKE_MTL_CACHE"
+"""Environment variable that names the cache folder."""
+
+_OVERLAP: Final = 0.3  # intersection over union above which two boxes are one face (OpenCV's own)
+_CANDIDATES: Final = 1000
+_SMALLEST: Final = 32  # YuNet halves the picture five times
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of a frame; frames are independent of each other."""
+
+    @property
+    def name(self) -> str:
+        """A short name, for the record."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal digits that differ where detectors may find different boxes."""
+        ...
+
+    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+        """The faces of one frame.
+
+        Args:
+            frame: RGB, shape (height, width, 3).
+        """
+        ...
+
+
+class Center:
+    """Finds one face in every frame: the largest square in its middle.
+
+    Args:
+        margin: The box is smaller than that square by this factor, so that a crop with the same
+            margin is the square.
+
+    Raises:
+        ConfigurationError: The margin is not positive.
+    """
+
+    name: Final = "center"
+
+    def __init__(self, margin: float = 1.0) -> None:
+        if not margin > 0:
+            raise ConfigurationError(f"margin={margin}: must be greater than 0")
+        self._margin = margin
+
+    @property
+    def digest(self) -> str:
+        """Changes with the margin."""
+        return _digest(f"center margin={self._margin!r}".encode())
+
+    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+        """See `FaceDetector.detect`; the score is 1."""
+        height, width = frame.shape[:2]
+        half = min(height, width) / 2 / self._margin
+        x, y = width / 2, height / 2
+        return Detections.of([[x - half, y - half, x + half, y + half]])
+
+
+class YuNet:
+    """YuNet (Wu, Peng and Yu, 2023) as OpenCV runs it.
+
+    Frames are scaled to a longest side within the given limits, so that one detector serves
+    pictures from 64 pixels to 4K. A frame that was shrunk and shows no face is searched once more
+    at twice the size: so a small face in a large picture is found, and the usual frame stays cheap.
+
+    OpenCV spreads the work over threads; where several processes detect, call
+    ``cv2.setNumThreads(1)`` in each. An instance belongs to one process and one thread.
+
+    Args:
+        model: The ONNX file, as `find_detector_model` returns it.
+        score: Boxes with a lower score are left out.
+        longest: Frames with a longer side are shrunk to it, in pixels.
+        shortest: Frames whose longer side is shorter are enlarged to it.
+
+    Raises:
+        ConfigurationError: OpenCV does not take the file as a face detector, or a setting is out
+            of range.
+    """
+
+    name: Final = "yunet"
+
+    def __init__(
+        self, model: Path, *, score: float = 0.6, longest: int = 320, shortest: int = 320
+    ) -> None:
+        if not 0 < score < 1 or not _SMALLEST <= shortest <= longest:
+            raise ConfigurationError(
+                f"score={score}, shortest={shortest}, longest={longest}: a face detector needs "
+                f"0 < score < 1 and {_SMALLEST} <= shortest <= longest"
+            )
+        self._longest, self._shortest = longest, shortest
+        self._detector, content = _load(model, score)
+        settings = f"yunet score={score!r} longest={longest} shortest={shortest} "
+        self._digest = _digest(settings.encode() + content)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the content of the model file and with the settings."""
+        return self._digest
+
+    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+        """See `FaceDetector.detect`."""
+        longer = max(frame.shape[:2])
+        side = min(max(longer, self._shortest), self._longest)
+        found = self._detect(frame, side / longer)
+        if not len(found) and side < longer:
+            found = self._detect(frame, min(2 * side, longer) / longer)
+        return found
+
+    def _detect(self, frame: NDArray[np.uint8], factor: float) -> Detections:
+        height, width = frame.shape[:2]
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        if size != (width, height):
+            method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+            frame = np.asarray(cv2.resize(frame, size, interpolation=method), np.uint8)
+        self._detector.setInputSize(size)
+        _, rows = self._detector.detect(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        # A row: left, top, width, height, five points, score. Without a face it is None, whatever
+        # the annotation says.
+        found = np.asarray([] if rows is None else rows, np.float64).reshape(-1, 15)
+        corners = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]])
+        corners *= np.tile([width / size[0], height / size[1]], 2)
+        real = (found[:, 2:4] > 0).all(axis=1)
+        return Detections.of(corners[real], found[real, 14])
+
+
+def find_detector_model(path: Path | None = None) -> Path:
+    """The file of the face detector: the given one, or else from the cache, or downloaded there.
+
+    The cache is the folder that `CACHE_VARIABLE` names, or ``deepfake_mtl`` in the user's cache
+    folder. A cached or downloaded file has its SHA-256 checked; a given one may be another model.
+
+    Args:
+        path: The user's own choice, if any.
+
+    Raises:
+        ConfigurationError: The given path is no file.
+        CheckpointError: The download fails, or the cached file is not the right one; the message
+            says what to get and where to put it.
+    """
+    if path is not None:
+        if not path.is_file():
+            raise ConfigurationError(
+                f"there is no face detector at {path}; get {MODEL_URL}, or leave the path out to "
+                "have it downloaded"
+            )
+        return path
+    return obtain(MODEL_URL, _cache() / MODEL_NAME, MODEL_SHA256)
+
+
+def _cache() -> Path:
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).expanduser()
+    if os.name == "nt":
+        home = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "deepfake_mtl"
+
+
+def _load(model: Path, score: float) -> tuple[cv2.FaceDetectorYN, bytes]:
+    """The detector, tried on an empty picture, and the content of its file."""
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the face detector {model} cannot be read ({error.strerror}); check the path, or get "
+            f"it from {MODEL_URL}"
+        ) from error
+    data, no_configuration = np.frombuffer(content, np.uint8), np.zeros(0, np.uint8)
+    size = (64, 64)
+    try:
+        with _quiet():
+            detector = cv2.FaceDetectorYN.create(
+                "onnx", data, no_configuration, size, score, _OVERLAP, _CANDIDATES
+            )
+            detector.detect(np.zeros((*size, 3), np.uint8))
+    except cv2.error as error:
+        pointer = content.startswith(b"version https://git-lfs")
+        what = "it is a Git LFS pointer, not the file itself" if pointer else str(error.err).strip()
+        raise ConfigurationError(
+            f"OpenCV {cv2.__version__} cannot use {model} as a face detector ({what}); get "
+            f"{MODEL_URL}, whose SHA-256 is {MODEL_SHA256}"
+        ) from error
+    return detector, content
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV 5 warns of every network that it loads, and says errors twice."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,289 @@
+"""From the faces found in some frames of a video to one steady square in every frame.
+
+Needs NumPy only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.faces.boxes import Detections
+
+_Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How faces are followed; the defaults are for 25 to 30 frames a second.
+
+    Attributes:
+        step: A face is looked for in every ``step``-th frame, and in the last one.
+        reach: How far a face may be from where it is expected or was last, as a multiple of its
+            size.
+        growth: By which factor its size may differ from the last one.
+        gap: Number of frames after which a face that was not found counts as gone.
+        least_found: Share of the frames looked at in which the subject must be found.
+        least_side: Side of the subject's face in pixels, in the median, below which it is of no
+            use.
+        centre_smoothing: Deviation of the Gaussian that smooths the centre, in frames.
+        side_smoothing: The same of the side.
+        zoom: By how much the side may change from one frame to the next, as a share of it.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+    """
+
+    step: int = 5
+    reach: float = 0.75
+    growth: float = 1.6
+    gap: int = 50
+    least_found: float = 0.3
+    least_side: float = 16.0
+    centre_smoothing: float = 5.0
+    side_smoothing: float = 12.0
+    zoom: float = 0.01
+
+    def __post_init__(self) -> None:
+        if (
+            self.step < 1
+            or self.gap < 0
+            or not 0 <= self.least_found <= 1
+            or not self.growth >= 1
+            or not min(self.reach, self.centre_smoothing, self.side_smoothing, self.zoom) > 0
+        ):
+            raise ConfigurationError(
+                f"{self}: step must be at least 1, gap not be negative, least_found be from 0 to "
+                "1, growth at least 1, and reach, centre_smoothing, side_smoothing and zoom be "
+                "greater than 0"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """Where the face of a video's subject is, in each of its F frames.
+
+    Attributes:
+        squares: Centre x, centre y and side in pixels, float64 of shape (F, 3). The side is that of
+            the face alone, without margin.
+        scores: Confidence in the frames where it was found, nan in the others; float32 of shape
+            (F,).
+        present: False where the square is only the nearest one that is known: before the face was
+            first found, after it was last found, and while it was gone; bool of shape (F,).
+    """
+
+    squares: _Array
+    scores: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class NoSubject:
+    """A video has no face that could be used.
+
+    Attributes:
+        reason: Why, in words that follow "no usable face:".
+    """
+
+    reason: str
+
+
+def frames_to_look_at(frames: int, step: int = TrackSettings.step) -> list[int]:
+    """Numbers of the frames in which a face is looked for: every ``step``-th, and the last."""
+    return sorted({*range(0, frames, step), *([frames - 1] if frames > 0 else [])})
+
+
+def find_subject(
+    detections: Mapping[int, Detections], frames: int, settings: TrackSettings | None = None
+) -> Subject | NoSubject:
+    """The one face that a video is about, as a steady square in every frame.
+
+    1. *Linking.* Frame by frame, each box goes to the track that expects a face most nearly there
+       and of that size, and each track gets one box at most. A track expects its face to go on as
+       it last moved. Boxes that no track expects begin a new one, so a face that jumps, as at a
+       cut, is two tracks. A face that comes back where it was lost goes on with its track, however
+       long it was gone, unless another track is nearer and was not lost.
+    2. *Choosing.* The subject is the track with the greatest sum of score times side over the whole
+       video. So a large but short false detection loses against a face that stays, and a small
+       face in the background against a large one.
+    3. *Smoothing.* A running median of three boxes drops single bad ones. Between boxes, centre and
+       side go on a straight line (the side by factors). Then each frame takes its value from a line
+       that is fitted to its neighbours with the weights of a Gaussian (a local linear regression).
+       Its weights are the same in both directions of time, so the square does not lag behind the
+       face; and it leaves a steady motion as it is, even at both ends, where an average would stay
+       behind.
+    4. *Zoom.* Where the side would change faster than the settings allow, it begins to grow before
+       and goes on to shrink after, so that the face is never larger than the smoothed square.
+
+    Frames that do not show the subject (before, after, another shot between) get the nearest square
+    or one between, and are marked as not present; whatever is there is cut out of them.
+
+    The result does not depend on the place and size of the picture: moved or scaled boxes give
+    moved or scaled squares (as long as no face is below ``least_side``).
+
+    Args:
+        detections: Faces by number of the frame, counted from 0: one entry for each frame looked
+            at, also where no face was found.
+        frames: Number of frames of the video.
+        settings: How to follow; the defaults if None.
+
+    Returns:
+        The subject, or why there is none.
+
+    Raises:
+        ConfigurationError: A number is that of no frame.
+    """
+    settings = settings or TrackSettings()
+    outside = [number for number in detections if not 0 <= number < frames]
+    if outside:
+        raise ConfigurationError(
+            f"there are boxes for frame {outside[0]}, but the video has {frames} frames, counted "
+            "from 0; give it the boxes of this very video"
+        )
+    tracks = _link(detections, settings)
+    looked = f"{len(detections)} frame{'s' * (len(detections) != 1)} looked at"
+    if not tracks:
+        return NoSubject(f"no face was found in the {looked}")
+    track = max(tracks, key=_Track.strength)
+    found, needed = len(track.numbers), settings.least_found * len(detections)
+    if found < needed:
+        return NoSubject(
+            f"no face stays: the best one was found in {found} of the {looked}, "
+            f"{int(np.ceil(needed))} are needed"
+        )
+    side = float(np.median([_side(box) for box in track.boxes]))
+    if side < settings.least_side:
+        return NoSubject(
+            f"the face is too small: {side:.1f} pixels, {settings.least_side:g} are needed"
+        )
+    return _steady(track, frames, settings)
+
+
+@dataclass(slots=True, eq=False)
+class _Track:
+    """One face over time: numbers of frames, boxes as (centre x, centre y, width, height)."""
+
+    numbers: list[int] = field(default_factory=list)
+    boxes: list[_Array] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+    def append(self, number: int, box: _Array, score: float) -> None:
+        self.numbers.append(number)
+        self.boxes.append(box)
+        self.scores.append(score)
+
+    def strength(self) -> float:
+        sides = [_side(box) for box in self.boxes]
+        return float(np.dot(self.scores, sides))
+
+    def expected(self, number: int) -> _Array:
+        """Centre in a frame to come: the last motion goes on for as long as it was seen."""
+        last = self.boxes[-1][:2]
+        if len(self.numbers) == 1:
+            return last
+        seen = self.numbers[-1] - self.numbers[-2]
+        ahead = min(number - self.numbers[-1], seen)
+        return np.asarray(last + (last - self.boxes[-2][:2]) * (ahead / seen))
+
+    def distance(self, number: int, box: _Array, settings: TrackSettings) -> float:
+        """How badly a box fits, 0 for as expected; infinite for not at all."""
+        ours, theirs = (float(np.sqrt(one[2] * one[3])) for one in (self.boxes[-1], box))
+        size = float(np.sqrt(ours * theirs))
+        away = float(np.hypot(*(box[:2] - self.expected(number)))) / size
+        moved = float(np.hypot(*(box[:2] - self.boxes[-1][:2]))) / size
+        grown = abs(float(np.log(theirs / ours)))
+        # A head that turns back is not where it is expected, but near where it was.
+        if min(away, moved) > settings.reach or grown > np.log(settings.growth):
+            return np.inf
+        return away + grown
+
+
+def _side(box: _Array) -> float:
+    return float(max(box[2], box[3]))
+
+
+def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list[_Track]:
+    tracks: list[_Track] = []
+    for number in sorted(detections):
+        found = detections[number]
+        corners = found.boxes.astype(np.float64)
+        boxes = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
+        pairs = sorted(
+            (number - track.numbers[-1] > settings.gap, distance, i, j)
+            for i, track in enumerate(tracks)
+            for j, box in enumerate(boxes)
+            if np.isfinite(distance := track.distance(number, box, settings))
+        )
+        free_tracks, free_boxes = set(range(len(tracks))), set(range(len(boxes)))
+        for _, _, i, j in pairs:
+            if i in free_tracks and j in free_boxes:
+                free_tracks.remove(i)
+                free_boxes.remove(j)
+                tracks[i].append(number, boxes[j], float(found.scores[j]))
+        for j in sorted(free_boxes):
+            tracks.append(_Track())
+            tracks[-1].append(number, boxes[j], float(found.scores[j]))
+    return tracks
+
+
+def _steady(track: _Track, frames: int, settings: TrackSettings) -> Subject:
+    numbers = np.array(track.numbers)
+    boxes = np.array(track.boxes)
+    values = np.column_stack([boxes[:, :2], np.log(boxes[:, 2:].max(axis=1))])
+    values = np.column_stack([_without_outliers(column) for column in values.T])
+    every = np.arange(numbers[0], numbers[-1] + 1)
+    x, y, side = (np.interp(every, numbers, column) for column in values.T)
+    x, y = (_smooth(column, settings.centre_smoothing) for column in (x, y))
+    side = _limit(_smooth(side, settings.side_smoothing), float(np.log1p(settings.zoom)))
+    around = (numbers[0], frames - 1 - numbers[-1])
+    squares = np.pad(np.column_stack([x, y, np.exp(side)]), (around, (0, 0)), mode="edge")
+    scores = np.full(frames, np.nan, np.float32)
+    scores[numbers] = track.scores
+    present = np.zeros(frames, np.bool_)
+    present[numbers] = True
+    for first, last in pairwise(numbers):
+        if last - first <= settings.gap:
+            present[first:last] = True
+    return Subject(squares, scores, present)
+
+
+def _without_outliers(values: _Array) -> _Array:
+    """Running median of three, with Tukey's rule at the ends, where a line stays a line."""
+    if len(values) < 4:
+        return values
+    inner = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
+    first = np.median([values[0], inner[0], 3 * inner[0] - 2 * inner[1]])
+    last = np.median([values[-1], inner[-1], 3 * inner[-1] - 2 * inner[-2]])
+    return np.concatenate([[first], inner, [last]])
+
+
+def _smooth(values: _Array, deviation: float) -> _Array:
+    """At each place a line fitted to the values around, with the weights of a Gaussian."""
+    if len(values) < 2:
+        return values
+    reach = max(int(np.ceil(3 * deviation)), 1)
+    places = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (places / deviation) ** 2)
+
+    def around(power: int, what: _Array) -> _Array:
+        """Sum over the neighbours of weight times (place of the neighbour)^power times value."""
+        kernel = (weights * places**power)[::-1]
+        return np.convolve(what, kernel)[reach : reach + len(what)]
+
+    origin = values[0]  # sums of small numbers are exact
+    ones = np.ones(len(values))
+    w0, w1, w2 = (around(power, ones) for power in (0, 1, 2))
+    v0, v1 = (around(power, values - origin) for power in (0, 1))
+    return np.asarray(origin + (w2 * v0 - w1 * v1) / (w0 * w2 - w1**2))
+
+
+def _limit(values: _Array, slope: float) -> _Array:
+    """The least values, none below the given ones, whose neighbours differ by a slope at most."""
+    ramp = slope * np.arange(len(values))
+    forward = np.maximum.accumulate(values + ramp) - ramp
+    backward = np.maximum.accumulate((values - ramp)[::-1])[::-1] + ramp
+    return np.asarray(np.maximum(forward, backward))
