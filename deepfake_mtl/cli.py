@@ -32,6 +32,7 @@ class _Tool:
 
 _TOOLS: Final = {
     "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
+    "prepare": _Tool("deepfake_mtl.faces.command", "crop the faces of a corpus into a store"),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 

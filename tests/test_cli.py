@@ -365,6 +365,32 @@ def test_a_checkpoint_is_loaded_where_its_first_weights_are_gone(
         assert torch.equal(value, saved[name]), name
 
 
+def test_a_store_of_crops_takes_the_place_of_the_corpus(
+    tiny_corpus: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--detector=center", "--codec=raw", "--workers=1"]
+    for name, size in (("store", 32), ("smaller", 24)):
+        words = ["prepare", str(tiny_corpus), f"--out={tmp_path / name}", f"--size={size}"]
+        assert main([*words, *options]) == 0
+    run = tmp_path / "run"
+    assert main(fit_words(tmp_path / "store", run, losses="binary_ce")) == 0
+    checkpoint, more = f"--ckpt_path={run}/checkpoints/last.ckpt", SMALL[3:4]
+    assert main(["test", checkpoint, *more]) == 0
+    results = json.loads((run / "results.json").read_text())
+    assert results["corpus"]["root"] == str(tmp_path / "store")
+    assert results["counts"]["test"] == {"real": 2, "fake": 8}
+
+    out = f"--trainer.default_root_dir={tmp_path / 'other'}"
+    smaller = ["test", f"--data.root={tmp_path / 'smaller'}", checkpoint, out, *more]
+    assert "size is 32 there and 24 here" in error_of(smaller, capsys)
+    assert main([*smaller, "--data.allow_other_crops=true"]) == 0
+    frames = ["test", f"--data.root={tiny_corpus}", checkpoint, out, *more]
+    assert "trained on face crops, but --data.root holds frames" in error_of(frames, capsys)
+    whole = f"--ckpt_path={trained}/checkpoints/last.ckpt"
+    crops = ["test", f"--data.root={tmp_path / 'store'}", whole, out, *more]
+    assert "trained on whole frames, but --data.root holds face crops" in error_of(crops, capsys)
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_where_it_was(tiny_corpus: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"

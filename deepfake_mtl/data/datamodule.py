@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
@@ -24,10 +24,12 @@ from deepfake_mtl.data.clips import (
 )
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.corpora.faceforensics import Compression
+from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.protocol import Fold, OnMissing, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
+from deepfake_mtl.data.store import FaceStore, is_store
 from deepfake_mtl.data.transforms import Augmentation, AugmentationSettings, EvaluationTransform
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, VideoError
 
@@ -106,7 +108,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
     Checkpoints remember the fold and the seed: to go on, or to test, with another fold is an error.
 
     Args:
-        root: Folder that holds ``original_sequences`` and ``manipulated_sequences``.
+        root: Folder that holds ``original_sequences`` and ``manipulated_sequences``, or a store of
+            face crops that ``deepfake-mtl prepare`` made of one.
         compression: ``raw``, ``c23`` or ``c40``.
         held_out: Manipulation to be left out of training and validation, several, or ``none``.
         splits: Folder of the official ``train.json``, ``val.json`` and ``test.json``;
@@ -129,6 +132,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: What is done to training clips (all assumptions).
         on_missing: ``skip`` goes on without videos that the splits name but are not there.
         on_corrupt: ``skip`` goes on without videos that cannot be decoded.
+        allow_other_crops: Go on with a checkpoint that was trained on crops made otherwise.
         seed: Base of all random choices; ``null`` takes Lightning's ``seed_everything``.
     """
 
@@ -152,6 +156,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
         on_missing: OnMissing = "error",
         on_corrupt: OnCorrupt = "error",
+        allow_other_crops: bool = False,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -173,12 +178,13 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self.augmentation = augmentation
         self.on_missing: OnMissing = on_missing
         self.on_corrupt: OnCorrupt = on_corrupt
+        self.allow_other_crops = allow_other_crops
         self.seed = seed
         self.save_hyperparameters(
             "root", "held_out", "compression", "splits", "split_seed", "clip_length",
             "clip_stride", "size", "eval_clips_per_video", "on_missing", "on_corrupt",
         )  # fmt: skip
-        self._corpus: FaceForensics | None = None
+        self._corpus: FaceForensics | FaceStore | None = None
         self._fold: Fold | None = None
         self._split_digest = ""
         self._videos: dict[Stage, ProbedVideos] = {}
@@ -202,7 +208,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
         """
         self._check_sampler_replacement()
         if self._corpus is None:
-            self._corpus = FaceForensics(self.root, self.compression)
+            kind = FaceStore if is_store(self.root) else FaceForensics
+            self._corpus = kind(self.root, self.compression)
         if stage == "predict":
             self._prepare("predict", self._corpus.index())
             return
@@ -320,13 +327,15 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "held_out": list(self.held_out),
             "split_digest": self._split_digest,
             "seed": self._base_seed(),
+            "crops": self._crops(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Check that a checkpoint belongs to this fold, and go on with its seed.
 
         Raises:
-            CheckpointError: It was trained with other manipulations held out, or with other people.
+            CheckpointError: It was trained with other manipulations held out, with other people, or
+                on crops that were made otherwise.
         """
         trained = tuple(state_dict["held_out"])
         if trained != self.held_out:
@@ -343,9 +352,17 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 f"{self._splits_origin()}: it may have seen the people that it is tested on. Name "
                 "the lists that it was trained with by --data.splits (and --data.split_seed)"
             )
+        if self._corpus is not None and not self.allow_other_crops:
+            _check_crops(state_dict.get("crops"), self._crops())
         self.seed = int(state_dict["seed"])
 
-    def _read_splits(self, corpus: FaceForensics, records: Sequence[VideoRecord]) -> Splits:
+    def _crops(self) -> dict[str, Any] | None:
+        """How the crops were made; None of whole frames."""
+        return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
+
+    def _read_splits(
+        self, corpus: FaceForensics | FaceStore, records: Sequence[VideoRecord]
+    ) -> Splits:
         if self.splits == RANDOM_SPLITS:
             return random_splits(records, self.split_seed)
         return read_splits(self.splits or corpus.splits_folder)
@@ -421,3 +438,21 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 "with several devices, create the Trainer with use_distributed_sampler=False: this "
                 "datamodule shares its videos among them by itself"
             )
+
+
+def _check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> None:
+    """Refuse to score crops that look otherwise than those that were learnt from."""
+    if trained == own:
+        return
+    if trained is None or own is None:
+        on, here = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
+        difference = f"on {on}, but --data.root holds {here}"
+    else:
+        there = CropSettings.from_dict(trained)
+        difference = "on crops made otherwise: " + there.describe_difference(
+            CropSettings.from_dict(own)
+        )
+    raise CheckpointError(
+        f"the checkpoint was trained {difference}. Its figures would mislead: prepare a store as "
+        "that was, or insist with --data.allow_other_crops true"
+    )

@@ -9,13 +9,11 @@ import numpy as np
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import CorpusError
+from deepfake_mtl.sheets import blank, save_picture, write_text
 from deepfake_mtl.synthetic.painting import Image
 from deepfake_mtl.synthetic.video import read_video
 
 TITLE: Final = "Synthetic corpus: rendered faces, no real people"
-
-_PAPER: Final = (255, 255, 255)
-_INK: Final = (40, 40, 40)
 
 
 def contact_sheet(
@@ -54,22 +52,19 @@ def contact_sheet(
                 )
                 for moment in moments
             ]
-            cells.append(np.full((tile, gap, 3), _PAPER, np.uint8))
-        head = np.full((tile, margin, 3), _PAPER, np.uint8)
-        _write(head, method, (gap, tile // 2), tile)
+            cells.append(blank(tile, gap))
+        head = blank(tile, margin)
+        write_text(head, method, (gap, tile // 2), tile)
         rows.append(np.hstack([head, *cells]))
-    sheet = np.vstack([row for strip in rows for row in (strip, _blank(gap, strip))])
-    top = _blank(label, sheet)
-    _write(top, TITLE, (gap, round(0.4 * label)), tile)
+    sheet = np.vstack([row for strip in rows for row in (strip, blank(gap, strip.shape[1]))])
+    top = blank(label, sheet.shape[1])
+    write_text(top, TITLE, (gap, round(0.4 * label)), tile)
     for number, name in enumerate(names):
         left = margin + number * (frames * tile + gap)
-        _write(top, f"identity {name}", (left, label - gap), tile)
+        write_text(top, f"identity {name}", (left, label - gap), tile)
     # Sixty-four levels look the same as all, in half the bytes.
-    picture = np.vstack([top, sheet]) & 0xFC
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.stem}.part{out.suffix}")
-    cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    partial.replace(out)
+    picture = np.vstack([top, sheet]) & np.uint8(0xFC)
+    save_picture(out, picture)
 
 
 def _find(root: Path, method: str, compression: str, target: str) -> Path:
@@ -83,11 +78,3 @@ def _find(root: Path, method: str, compression: str, target: str) -> Path:
             f"{folder}: holds no fake of {target}; finish the world with `deepfake-mtl synthesize`"
         )
     return found[0]
-
-
-def _blank(height: int, below: Image) -> Image:
-    return np.full((height, below.shape[1], 3), _PAPER, np.uint8)
-
-
-def _write(canvas: Image, text: str, corner: tuple[int, int], tile: int) -> None:
-    cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, tile / 256, _INK, 1, cv2.LINE_AA)

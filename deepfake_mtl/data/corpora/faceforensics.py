@@ -98,6 +98,12 @@ class FaceForensics:
             return self.root / "original_sequences" / "youtube"
         return self.root / "manipulated_sequences" / method
 
+    def mask_path(self, record: VideoRecord) -> Path | None:
+        """Return where the video of a fake's masks lies if it was downloaded; None of originals."""
+        if not record.is_fake:
+            return None
+        return self.folder(record.method) / "masks" / "videos" / f"{record.name}{_VIDEO_SUFFIX}"
+
     def _folders(self, method: str, form: str) -> list[Path]:
         candidates = [self.folder(method) / name / form for name in _FOLDERS[self.compression]]
         return [folder for folder in candidates if folder.is_dir()][:1]

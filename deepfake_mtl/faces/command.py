@@ -1,0 +1,126 @@
+"""Crop the faces out of a corpus of videos, once, into a store that training reads fast.
+
+An interrupted run is finished by the same command; a finished one does nothing. Videos without a
+usable face, or that cannot be read, are listed with the reason in report.csv.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final
+
+from deepfake_mtl.data.corpora import FaceForensics
+from deepfake_mtl.data.corpora.faceforensics import COMPRESSIONS
+from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
+from deepfake_mtl.data.store import FaceStore
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.faces.contact_sheet import contact_sheet
+from deepfake_mtl.faces.cropping import CropSource, tracking_of
+from deepfake_mtl.faces.detection import find_detector_model
+from deepfake_mtl.faces.preparation import REPORT, prepare
+from deepfake_mtl.faces.tracks import TrackSettings
+
+SHEET: Final = "contact_sheet.png"
+
+_LEFT_OUT_STATUS: Final = 1
+_DEFAULTS: Final = CropSettings()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command to a parser."""
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the corpus")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="STORE", help="folder of the store"
+    )
+    parser.add_argument(
+        "--corpus", choices=["faceforensics"], default="faceforensics", help="its layout"
+    )
+    parser.add_argument(
+        "--compression", choices=COMPRESSIONS, default="c23", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=_DEFAULTS.size,
+        metavar="PX",
+        help="side of a crop (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=_DEFAULTS.margin,
+        metavar="M",
+        help="side of the crop over the longer side of the face (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=DETECTORS,
+        default=_DEFAULTS.detector,
+        help="where boxes come from: the network YuNet, files, or the middle of the picture"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--detector-model",
+        type=Path,
+        metavar="FILE",
+        help="YuNet's ONNX file; by default from the cache, or downloaded",
+    )
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="DIR",
+        help="folder of the files with boxes, for --detector boxes (default: ROOT)",
+    )
+    parser.add_argument(
+        "--codec",
+        choices=CODECS,
+        default=_DEFAULTS.codec,
+        help="small, or exact and fastest (default: %(default)s)",
+    )
+    parser.add_argument("--masks", action="store_true", help="store masks too, where there are any")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="W",
+        help="number of processes; makes no difference to the files (default: one a core)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns 0, or 1 if videos had to be left out."""
+    if arguments.workers < 1:
+        raise ConfigurationError(f"--workers is {arguments.workers}: at least 1")
+    corpus = FaceForensics(arguments.root, arguments.compression)
+    outcomes = prepare(corpus, arguments.out, _source(arguments), arguments.workers)
+    contact_sheet(FaceStore(arguments.out).index(), arguments.out / SHEET)
+    left_out = [each for each in outcomes if each.status == "left out"]
+    print(f"Look at {arguments.out / SHEET}.")
+    done = f"{len(outcomes) - len(left_out)} videos are in {arguments.out}"
+    if left_out:
+        print(f"{done}; {len(left_out)} were left out: {arguments.out / REPORT} says why")
+        return _LEFT_OUT_STATUS
+    print(f"{done}; none was left out")
+    return 0
+
+
+def _source(arguments: argparse.Namespace) -> CropSource:
+    tracking = TrackSettings()
+    model = None
+    if arguments.detector == "yunet":
+        model = find_detector_model(arguments.detector_model)
+    source = CropSource(
+        root=arguments.root,
+        settings=CropSettings(
+            size=arguments.size,
+            margin=arguments.margin,
+            codec=arguments.codec,
+            detector=arguments.detector,
+            detect_every=tracking.step,
+            masks=arguments.masks,
+            tracking=tracking_of(tracking),
+        ),
+        model=model,
+        boxes=arguments.boxes,
+    )
+    return source.with_hash()

@@ -1,0 +1,234 @@
+"""One video to one file of crops."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.data.crop_files import read_header, write_crops
+from deepfake_mtl.data.crop_header import CropHeader
+from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.reading import Frame, iterate_frames, probe
+from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.errors import ConfigurationError, VideoError
+from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
+from deepfake_mtl.faces.boxes import Detections
+from deepfake_mtl.faces.crops import covered, crop
+from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
+from deepfake_mtl.faces.tracks import NoSubject, TrackSettings, find_subject, frames_to_look_at
+
+_KEPT_BYTES: Final = 400_000_000
+"""Of decoded frames that a process keeps, so as not to decode a video twice."""
+
+
+@dataclass(frozen=True)
+class CropSource:
+    """How to crop the videos of a corpus.
+
+    Attributes:
+        root: Folder of the corpus.
+        settings: Of the store.
+        model: File of the face detector, for ``yunet``.
+        boxes: Folder of files with boxes, for ``boxes``.
+    """
+
+    root: Path
+    settings: CropSettings
+    model: Path | None = None
+    boxes: Path | None = None
+
+    def detector(self) -> FaceDetector | None:
+        """Make the detector of this process; None where boxes are read from files.
+
+        Raises:
+            ConfigurationError: The model is none, or is missing.
+        """
+        if self.settings.detector == "boxes":
+            return None
+        if self.settings.detector == "center":
+            return Center(self.settings.margin)
+        if self.model is None:
+            raise ConfigurationError("the detector yunet needs the file of its model")
+        return YuNet(self.model)
+
+    def with_hash(self) -> Self:
+        """Return the same with the hash of what finds the boxes in the settings."""
+        detector = self.detector()
+        digest = _boxes_digest(self.boxes or self.root) if detector is None else detector.digest
+        return replace(self, settings=replace(self.settings, detector_hash=digest))
+
+
+@dataclass(frozen=True)
+class CropJob:
+    """One video to be cropped.
+
+    Attributes:
+        record: The video.
+        out: The file to write.
+        borrow: The file of crops whose squares it takes, if that exists and fits.
+        masks: The video of its masks, if there is one.
+    """
+
+    record: VideoRecord
+    out: Path
+    borrow: Path | None
+    masks: Path | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where to cut, in every frame of a video: left, top and side in pixels."""
+
+    squares: NDArray[np.float64]
+    scores: tuple[float | None, ...]
+    boxes_from: str
+
+
+class Cropper:
+    """Crops videos, one after the other.
+
+    Args:
+        source: How.
+
+    Raises:
+        ConfigurationError: The face detector cannot be used.
+    """
+
+    def __init__(self, source: CropSource) -> None:
+        self._source = source
+        self._settings = source.settings
+        self._detector = source.detector()
+
+    def crop(self, job: CropJob) -> CropHeader:
+        """Write the crops of a video.
+
+        Raises:
+            VideoError: The video cannot be decoded, or shows no usable face.
+            ConfigurationError: Its boxes are missing, or are not those of this video.
+            CorpusError: The file cannot be written.
+        """
+        record, count = job.record, probe(job.record.path).frames
+        place, kept = self._borrowed(job, count), None
+        if place is None:
+            detections, kept = self._look(record, count)
+            place = self._find(record, detections, count)
+        return self._write(job, place, kept or iterate_frames(record.path))
+
+    @staticmethod
+    def _borrowed(job: CropJob, frames: int) -> _Place | None:
+        """The squares of the original, where both have as many frames."""
+        if job.borrow is None or not job.borrow.is_file():
+            return None
+        original = read_header(job.borrow)
+        if original.frames != frames:
+            return None
+        return _Place(np.array(original.squares), original.scores, original.boxes_from)
+
+    def _look(
+        self, record: VideoRecord, frames: int
+    ) -> tuple[Mapping[int, Detections], list[Frame] | None]:
+        """Find faces, and keep the frames that were decoded for it, where memory allows."""
+        if self._detector is None:
+            folder = self._source.boxes or self._source.root
+            path = find_boxes(folder, self._source.root, record.path)
+            return read_boxes(path).detections, None
+        wanted = set(frames_to_look_at(frames, self._settings.detect_every))
+        detections: dict[int, Detections] = {}
+        kept: list[Frame] | None = []
+        for number, frame in enumerate(iterate_frames(record.path)):
+            if number in wanted:
+                detections[number] = self._detector.detect(frame.rgb())
+            if kept is not None:
+                kept.append(frame)
+                if len(kept) * frame.nbytes > _KEPT_BYTES:
+                    kept = None
+        return detections, kept
+
+    def _find(
+        self, record: VideoRecord, detections: Mapping[int, Detections], frames: int
+    ) -> _Place:
+        subject = find_subject(detections, frames, _track_settings(self._settings))
+        if isinstance(subject, NoSubject):
+            raise VideoError(f"{record.path}: no usable face: {subject.reason}")
+        scores = [None if math.isnan(score) else float(score) for score in subject.scores]
+        # As the header has them, so that a video of these squares is cropped alike.
+        squares = covered(subject.squares, self._settings.margin).round(3)
+        return _Place(squares, tuple(scores), record.key)
+
+    def _write(self, job: CropJob, place: _Place, frames: Iterable[Frame]) -> CropHeader:
+        record, path = job.record, job.record.path
+        times: list[float] = []
+        sizes: list[tuple[int, int]] = []
+
+        def crops() -> Iterator[NDArray[np.uint8]]:
+            for number, frame in enumerate(frames):
+                picture = frame.rgb()
+                times.append(number if math.isnan(frame.time) else frame.time)
+                sizes[:] = [picture.shape[1::-1]]
+                yield self._cut(picture, place.squares[number])
+
+        def masks() -> Iterator[NDArray[np.uint8]]:
+            for number, frame in enumerate(iterate_frames(job.masks) if job.masks else ()):
+                if number == len(place.squares):
+                    raise VideoError(f"{job.masks}: has more frames than {path}; copy it again")
+                yield self._cut(frame.rgb()[..., 0], place.squares[number])
+
+        def header() -> CropHeader:
+            ((width, height),) = sizes
+            return CropHeader(
+                corpus=record.corpus,
+                method=record.method,
+                compression=record.compression,
+                name=record.name,
+                identities=record.identities,
+                fps=probe(path).fps,
+                times=tuple(times),
+                squares=tuple((x, y, side) for x, y, side in place.squares.tolist()),
+                scores=place.scores,
+                boxes_from=place.boxes_from,
+                source=path.relative_to(self._source.root).as_posix(),
+                source_hash=_sha256(path),
+                source_width=width,
+                source_height=height,
+                settings_digest=self._settings.digest(),
+            )
+
+        return write_crops(job.out, header, crops(), self._settings, masks() if job.masks else None)
+
+    def _cut(self, picture: NDArray[np.uint8], square: NDArray[np.float64]) -> NDArray[np.uint8]:
+        left, top, side = square
+        centred = np.array([left + side / 2, top + side / 2, side])
+        return crop(picture, centred, self._settings.size, margin=1.0)
+
+
+def tracking_of(settings: TrackSettings) -> tuple[tuple[str, float], ...]:
+    """Return what the settings of a store keep of those of tracks: all but the step."""
+    values = asdict(settings)
+    del values["step"]
+    return tuple(sorted(values.items()))
+
+
+def _track_settings(settings: CropSettings) -> TrackSettings:
+    values: dict[str, Any] = dict(settings.tracking)
+    return TrackSettings(step=settings.detect_every, **values)
+
+
+def _boxes_digest(folder: Path) -> str:
+    """Of all files of boxes in a folder, by their names and contents."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in BOX_SUFFIXES)
+    parts = [f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; of a folder of frames, that of the hashes of its files in the order of names."""
+    if path.is_dir():
+        hashes = [_sha256(file) for file in sorted(path.iterdir())]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
