@@ -111,13 +111,17 @@ def test_what_cannot_be_cropped_is_reported_and_nothing_else_is_lost(
     shorter = video_path(corpus, "FaceSwap", "002_003")
     shorter.unlink()
     write_video(shorter, frame_pattern(20, 36, 40, seed=1))
+    empty = video_path(corpus, "original", "005")
+    empty.unlink()
+    empty.touch()
     single = video_path(corpus, "Deepfakes", "003_002")
     single.unlink()
     write_video(single, frame_pattern(1, 35, 47, seed=2))
     out = tmp_path / "store"
     assert main(words(corpus, out)) == 1
-    assert f"39 videos are in {out}; 1 were left out" in capsys.readouterr().out
+    assert f"38 videos are in {out}; 2 were left out" in capsys.readouterr().out
     rows = report(out)
+    assert "empty file" in rows["faceforensics/original/c23/005"]["reason"]
     assert rows["faceforensics/original/c23/000"]["status"] == "left out"
     assert str(broken) in rows["faceforensics/original/c23/000"]["reason"]
     # Without the original, or with another number of frames, a fake is detected by itself.
@@ -150,6 +154,22 @@ def test_rotated_videos_and_masks(corpus: Path, tmp_path: Path) -> None:
     assert stored.shape == (24, 24, 24)
     # 20 x 20 of 36 x 36 pixels are covered.
     assert (stored > 127).mean() == pytest.approx((20 / 36) ** 2, abs=0.03)
+
+
+def test_a_variable_rate_and_a_large_picture(corpus: Path, tmp_path: Path) -> None:
+    times = [0, 1, 2, 5, 9, 10, 11, 20]
+    varying, large = (video_path(corpus, "original", name) for name in ("002", "003"))
+    for path in (varying, large):
+        path.unlink()
+    write_video(varying, frame_pattern(8, 36, 40, seed=1), times=times)
+    write_video(large, frame_pattern(2, 2160, 3840, seed=2), pix_fmt="yuv420p")
+    out = tmp_path / "store"
+    assert main(words(corpus, out)) == 0
+    header = read_header(out / "crops/original/c23/002.crops")
+    assert header.times == pytest.approx([time / 25 for time in times])
+    header = read_header(out / "crops/original/c23/003.crops")
+    assert (header.source_width, header.source_height) == (3840, 2160)
+    assert header.squares[0] == pytest.approx((840, 0, 2160))
 
 
 def test_a_disk_that_is_too_small(
