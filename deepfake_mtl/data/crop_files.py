@@ -28,7 +28,7 @@ from deepfake_mtl.data.crop_format import (
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.crop_settings import Codec, CropSettings
 from deepfake_mtl.data.json_values import to_json
-from deepfake_mtl.data.video_info import VideoInfo
+from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
 from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
@@ -134,8 +134,9 @@ def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
         ConfigurationError: The video has no such frames.
         VideoError: The file is missing, cut short, damaged, or no file of crops.
     """
+    wanted = frames_of_clip(path, start, length, stride)
     with open_crops(path) as (file, prefix):
-        wanted = _range(path, start, length, stride, prefix.frames)
+        check_frames(path, wanted, prefix.frames)
         clip = np.empty((length, prefix.size, prefix.size, 3), np.uint8)
         if prefix.codec == "raw":
             bytes_of_frame = clip[0].nbytes
@@ -158,8 +159,9 @@ def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
         ConfigurationError: The video has no such frames, or the file no masks.
         VideoError: As `read_crops`.
     """
+    wanted = frames_of_clip(path, start, length, stride)
     with open_crops(path) as (file, prefix):
-        wanted = _range(path, start, length, stride, prefix.frames)
+        check_frames(path, wanted, prefix.frames)
         if not prefix.masks:
             raise ConfigurationError(
                 f"{path}: has no masks; they are stored where the corpus has them and "
@@ -249,21 +251,6 @@ def _encode_jpeg(frame: NDArray[np.uint8]) -> bytes:
 def _encode_png(mask: NDArray[np.uint8]) -> bytes:
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6]
     return bytes(cv2.imencode(".png", np.ascontiguousarray(mask), options)[1])
-
-
-def _range(path: Path, start: int, length: int, stride: int, frames: int) -> range:
-    if start < 0 or length < 1 or stride < 1:
-        raise ConfigurationError(
-            f"{path}: a clip needs start >= 0, length >= 1 and stride >= 1, "
-            f"not start={start}, length={length}, stride={stride}"
-        )
-    wanted = range(start, start + (length - 1) * stride + 1, stride)
-    if wanted[-1] >= frames:
-        raise ConfigurationError(
-            f"{path}: frames {wanted[0]} to {wanted[-1]}, counted from 0, were asked for, but it "
-            f"has {frames} frames; choose an earlier start, or a smaller length or stride"
-        )
-    return wanted
 
 
 def _read_images(

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from deepfake_mtl.data.colours import quarter_turns, to_rgb
 from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.crop_format import SUFFIX
-from deepfake_mtl.data.video_info import VideoInfo
-from deepfake_mtl.errors import ConfigurationError, VideoError
+from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
+from deepfake_mtl.errors import VideoError
 
 _IMAGE_ENDINGS: Final = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 _WITH_TIMES: Final = ("mov", "matroska")  # others leave libavformat to guess, as AVI does
@@ -91,19 +91,14 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
         VideoError: The video cannot be opened, or not be decoded without errors. Damage that still
             makes sense to the decoder goes unnoticed: most codecs have no checksums.
     """
-    if start < 0 or length < 1 or stride < 1:
-        raise ConfigurationError(
-            f"{path}: a clip needs start >= 0, length >= 1 and stride >= 1, "
-            f"not start={start}, length={length}, stride={stride}"
-        )
-    wanted = range(start, start + length * stride, stride)
+    wanted = frames_of_clip(path, start, length, stride)
     if path.is_dir():
         return _read_images(path, wanted)
     if path.suffix == SUFFIX:
         return read_crops(path, start, length, stride)
     with _open(path) as (container, stream):
         timeline = _Timeline.of(path, container, stream)
-        _check_range(path, wanted, len(timeline.shown))
+        check_frames(path, wanted, len(timeline.shown))
         key = timeline.key_before(wanted)
         if key is not None:
             # Fails at key frames in name only (intra refresh), and where a demuxer cannot seek. If
@@ -246,14 +241,6 @@ def _walk_boxes(path: Path) -> bool:
             f"the file has only {size} bytes; copy it again"
         )
     return fragmented
-
-
-def _check_range(path: Path, wanted: range, frames: int) -> None:
-    if wanted[-1] >= frames:
-        raise ConfigurationError(
-            f"{path}: frames {wanted[0]} to {wanted[-1]}, counted from 0, were asked for, but it "
-            f"has {frames} frames; choose an earlier start, or a smaller length or stride"
-        )
 
 
 def _reason(error: Exception) -> str:
@@ -503,7 +490,7 @@ def _read_image(file: Path) -> NDArray[np.uint8]:
 
 def _read_images(path: Path, wanted: range) -> NDArray[np.uint8]:
     images = _list_images(path)
-    _check_range(path, wanted, len(images))
+    check_frames(path, wanted, len(images))
     frames = []
     for number in wanted:
         frames.append(_read_image(images[number]))

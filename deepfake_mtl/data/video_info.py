@@ -1,6 +1,9 @@
-"""What is known about a video before it is decoded."""
+"""What is known about a video before it is decoded, and which of its frames make a clip."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from deepfake_mtl.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +21,36 @@ class VideoInfo:
     width: int
     height: int
     fps: float
+
+
+def frames_of_clip(path: Path, start: int, length: int, stride: int) -> range:
+    """Return the numbers of the frames of a clip.
+
+    Args:
+        path: The video, for the message.
+        start: First frame, counted from 0.
+        length: Number of frames.
+        stride: Distance between neighbouring frames of the clip.
+
+    Raises:
+        ConfigurationError: There is no such clip in any video.
+    """
+    if start < 0 or length < 1 or stride < 1:
+        raise ConfigurationError(
+            f"{path}: a clip needs start >= 0, length >= 1 and stride >= 1, "
+            f"not start={start}, length={length}, stride={stride}"
+        )
+    return range(start, start + (length - 1) * stride + 1, stride)
+
+
+def check_frames(path: Path, wanted: range, frames: int) -> None:
+    """Refuse a clip that reaches beyond the end of its video.
+
+    Raises:
+        ConfigurationError: It does.
+    """
+    if wanted[-1] >= frames:
+        raise ConfigurationError(
+            f"{path}: frames {wanted[0]} to {wanted[-1]}, counted from 0, were asked for, but it "
+            f"has {frames} frames; choose an earlier start, or a smaller length or stride"
+        )
