@@ -14,9 +14,9 @@ from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict import conflict_series
 from deepfake_mtl.evaluation.examples import RULE, Example
+from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.evaluation.predictions import Group, Prediction
 from deepfake_mtl.evaluation.results import Results
-from deepfake_mtl.files import write_whole
 from deepfake_mtl.metrics import roc_auc, roc_curve
 from deepfake_mtl.metrics.binary import RocCurve
 

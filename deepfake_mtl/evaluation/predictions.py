@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.files import write_whole
+from deepfake_mtl.evaluation.files import write_whole
 
 COLUMNS: Final = ("key", "method", "label", "score", "clips")
 """The columns of ``predictions.csv`` that come before those of the readouts."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
+from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.readouts import Readout, evaluate_readouts
 from deepfake_mtl.evaluation.reports import Reports, report_sets
-from deepfake_mtl.files import write_whole
 from deepfake_mtl.metrics import recall_by_method
 
 SCHEMA_VERSION: Final = 2

@@ -26,9 +26,9 @@ from deepfake_mtl.data.store import (
     remove_unfinished,
     write_index,
 )
+from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError, VideoError
 from deepfake_mtl.faces.cropping import CropJob, Cropper, CropSource
-from deepfake_mtl.files import write_whole
 
 REPORT: Final = "report.csv"
 
@@ -176,7 +176,7 @@ def _work(job: CropJob) -> Outcome:
 
 def _copy_splits(source: Path, target: Path) -> None:
     for file in sorted(source.glob("*.json")) if source.is_dir() else []:
-        write_whole(target / file.name, file.read_text(encoding="utf-8"))
+        _write(target / file.name, file.read_bytes())
 
 
 def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -> None:
@@ -207,4 +207,9 @@ def _write_report(out: Path, outcomes: Iterable[Outcome]) -> None:
     table.writerow(["key", "status", "reason", "boxes_from"])
     for each in outcomes:
         table.writerow([each.key, each.status, each.reason, each.boxes_from])
-    write_whole(out / REPORT, text.getvalue())
+    _write(out / REPORT, text.getvalue().encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open_whole(path) as file:
+        file.append(content)
