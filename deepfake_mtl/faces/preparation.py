@@ -88,9 +88,14 @@ def prepare(corpus: FaceForensics, out: Path, source: CropSource, workers: int) 
     _copy_splits(corpus.splits_folder, out / "splits")
     _check_disk(out, records, source)
     outcomes: dict[str, Outcome] = {}
-    for phase in (_originals(records), _fakes(records)):
-        jobs = [_job(each, corpus, out, with_masks=source.settings.masks) for each in phase]
-        with tqdm(total=len(jobs), desc=_title(phase), unit="video", disable=not jobs) as progress:
+    # Originals have to be finished before fakes take their squares.
+    for title, fake in (("Originals", False), ("Manipulated", True)):
+        jobs = [
+            _job(each, corpus, out, with_masks=source.settings.masks)
+            for each in records
+            if each.is_fake == fake
+        ]
+        with tqdm(total=len(jobs), desc=title, unit="video", disable=not jobs) as progress:
             for outcome in _run(jobs, source, workers):
                 outcomes[outcome.key] = outcome
                 progress.update()
@@ -98,18 +103,6 @@ def prepare(corpus: FaceForensics, out: Path, source: CropSource, workers: int) 
     write_index(out)
     _write_report(out, ordered)
     return ordered
-
-
-def _originals(records: Sequence[VideoRecord]) -> list[VideoRecord]:
-    return [record for record in records if record.method == ORIGINAL]
-
-
-def _fakes(records: Sequence[VideoRecord]) -> list[VideoRecord]:
-    return [record for record in records if record.method != ORIGINAL]
-
-
-def _title(records: Sequence[VideoRecord]) -> str:
-    return "Originals" if any(r.method == ORIGINAL for r in records) else "Manipulated"
 
 
 def _crops(out: Path, record: VideoRecord) -> Path:
