@@ -1,13 +1,16 @@
 """One conversion from decoded frames to RGB, for real and fake alike."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+Window: TypeAlias = tuple[range, range]
+"""Rows and columns of a picture, inside it, with a step of 1."""
 
 _PLANAR_YUV: Final = frozenset(
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("444", "422", "420")
@@ -30,8 +33,10 @@ _REFORMATTER: Final = (
 )  # shared: a new one for each frame costs more than its work
 
 
-def to_rgb(frame: VideoFrame, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """RGB picture of a decoded frame.
+def to_rgb(
+    frame: VideoFrame, out: NDArray[np.uint8] | None = None, window: Window | None = None
+) -> NDArray[np.uint8]:
+    """RGB picture of a decoded frame, or of a part of it.
 
     8-bit planar YUV (4:4:4, 4:2:2 and 4:2:0, so nearly all videos) goes through one matrix and is
     rounded to the nearest level, after bilinear upsampling of the chroma, whose samples are taken
@@ -43,20 +48,23 @@ def to_rgb(frame: VideoFrame, out: NDArray[np.uint8] | None = None) -> NDArray[n
     Args:
         frame: A decoded frame.
         out: Where to write: contiguous, shape (height, width, 3). A new array if None.
+        window: What to convert, with the same bits as in the whole picture; all of it if None.
 
     Returns:
-        RGB, shape (height, width, 3); ``out`` if it was given.
+        RGB, shape (height, width, 3) of the window; ``out`` if it was given.
     """
+    rows, columns = window or (range(frame.height), range(frame.width))
     if out is None:
-        out = np.empty((frame.height, frame.width, 3), np.uint8)
+        out = np.empty((len(rows), len(columns), 3), np.uint8)
     name = frame.format.name
     if name in _PLANAR_YUV:
         full_range = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj")
         matrix = _yuv_to_rgb(int(frame.colorspace), full_range=full_range)
-        cv2.transform(cv2.merge(_full_size_planes(frame)), matrix, dst=out)
+        planes = [_part_of_plane(frame, number, rows, columns) for number in range(3)]
+        cv2.transform(cv2.merge(planes), matrix, dst=out)
     else:
         converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
-        out[:] = converted.to_ndarray()
+        out[:] = converted.to_ndarray()[rows.start : rows.stop, columns.start : columns.stop]
     return out
 
 
@@ -68,20 +76,23 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _full_size_planes(frame: VideoFrame) -> list[NDArray[np.uint8]]:
-    """Luma and both chroma planes, each of shape (height, width)."""
-    planes: list[NDArray[np.uint8]] = []
-    for plane in frame.planes:
-        samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        samples = samples[: plane.height, : plane.width]
-        if samples.shape != (frame.height, frame.width):
-            # By whole factors, then cut, so that odd sizes keep chroma and luma aligned.
-            factors = -(-frame.width // plane.width), -(-frame.height // plane.height)
-            size = plane.width * factors[0], plane.height * factors[1]
-            grown = np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-            samples = grown[: frame.height, : frame.width]
-        planes.append(samples)
-    return planes
+def _part_of_plane(
+    frame: VideoFrame, number: int, rows: range, columns: range
+) -> NDArray[np.uint8]:
+    """A part of the luma or of a chroma plane, the latter at the size of the luma."""
+    plane = frame.planes[number]
+    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    samples = samples[: plane.height, : plane.width]
+    # Whole factors keep chroma and luma of odd sizes aligned.
+    across, down = -(-frame.width // plane.width), -(-frame.height // plane.height)
+    # One sample more on each side, for the interpolation.
+    x, y = max(columns.start // across - 1, 0), max(rows.start // down - 1, 0)
+    samples = samples[y : -(-rows.stop // down) + 1, x : -(-columns.stop // across) + 1]
+    if (across, down) != (1, 1):
+        size = samples.shape[1] * across, samples.shape[0] * down
+        samples = np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    top, left = rows.start - y * down, columns.start - x * across
+    return samples[top : top + len(rows), left : left + len(columns)]
 
 
 @lru_cache

@@ -33,16 +33,17 @@ from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 # Chroma at half the resolution: see docs/store.md for what that costs. Tables of Huffman codes made
-# for each frame save 7 % of the bytes. The rest are defaults that OpenCV might change.
+# for each frame would save 7 % of the bytes and take 2.7 times as long. The rest are defaults that
+# OpenCV might change.
 _JPEG: Final = (
     (cv2.IMWRITE_JPEG_QUALITY, 95),
     (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
-    (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    (cv2.IMWRITE_JPEG_OPTIMIZE, 0),
     (cv2.IMWRITE_JPEG_PROGRESSIVE, 0),
     (cv2.IMWRITE_JPEG_RST_INTERVAL, 0),
 )
 _JPEG_OPTIONS: Final = [number for option in _JPEG for number in option]
-_JPEG_BYTES: Final = 5.7
+_JPEG_BYTES: Final = 6.3
 """Bytes of a JPEG frame over ``size ** 1.5``; see `estimate_bytes`."""
 
 _HEADER_BYTES: Final = 64
@@ -223,7 +224,7 @@ def verify(path: Path) -> CropHeader:
 def estimate_bytes(frames: int, size: int, codec: Codec) -> int:
     """About how many bytes the crops of so many frames take, without masks; rather too many.
 
-    The bytes of JPEG frames grow with ``size ** 1.5``: between 4.2 and 5.7 times that on squares of
+    The bytes of JPEG frames grow with ``size ** 1.5``: between 4.5 and 6.3 times that on squares of
     half and of the whole height of six videos of FaceForensics++ (c23), at 96 to 320 px.
     """
     pixels = 3 * size**2 if codec == "raw" else _JPEG_BYTES * size**1.5

@@ -26,7 +26,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import quarter_turns, to_rgb
+from deepfake_mtl.data.colours import Window, quarter_turns, to_rgb
 from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.crop_format import SUFFIX
 from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
@@ -114,13 +114,22 @@ class Frame:
 
     Attributes:
         time: When it is shown, in seconds from the first frame; nan where that is unknown.
+        height: Of the whole upright picture, in pixels.
+        width: Likewise.
     """
 
-    __slots__ = ("_picture", "time")
+    __slots__ = ("_held", "_picture", "height", "time", "width")
 
     def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float) -> None:
         self._picture = picture
         self.time = time
+        if isinstance(picture, np.ndarray):
+            self.height, self.width = picture.shape[:2]
+        elif quarter_turns(picture) % 2:
+            self.height, self.width = picture.width, picture.height
+        else:
+            self.height, self.width = picture.height, picture.width
+        self._held = (range(self.height), range(self.width))
 
     @property
     def nbytes(self) -> int:
@@ -129,12 +138,50 @@ class Frame:
             return self._picture.nbytes
         return sum(plane.buffer_size for plane in self._picture.planes)
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """The picture, upright, of shape (height, width, 3); the same bits as `read_clip` gives."""
-        if isinstance(self._picture, np.ndarray):
-            return self._picture
-        picture = np.rot90(to_rgb(self._picture), quarter_turns(self._picture))
-        return np.ascontiguousarray(picture)
+    def holds(self, window: Window) -> bool:
+        """Whether a window can be asked for: always, unless the frame is a `part`."""
+        return all(
+            held.start <= asked.start and asked.stop <= held.stop
+            for held, asked in zip(self._held, window, strict=True)
+        )
+
+    def rgb(self, window: Window | None = None) -> NDArray[np.uint8]:
+        """The picture, upright, or a window of it; the same bits as `read_clip` gives.
+
+        Args:
+            window: Rows and columns of the upright picture; all that the frame holds if None.
+
+        Returns:
+            RGB, shape (height, width, 3) of the window.
+
+        Raises:
+            ValueError: The frame is a part that does not hold the window.
+        """
+        window = window or self._held
+        if not self.holds(window):
+            raise ValueError(f"{window} is not inside what this frame holds, {self._held}")
+        if not isinstance(self._picture, np.ndarray):
+            turns = quarter_turns(self._picture)
+            if turns == 0:
+                return to_rgb(self._picture, window=window)
+            picture = np.rot90(to_rgb(self._picture), turns)
+        else:
+            picture = self._picture
+        rows, columns = (
+            range(asked.start - held.start, asked.stop - held.start)
+            for held, asked in zip(self._held, window, strict=True)
+        )
+        return np.ascontiguousarray(picture[rows.start : rows.stop, columns.start : columns.stop])
+
+    def part(self, window: Window) -> "Frame":
+        """The same frame, which holds no more than a window of its picture, and less memory.
+
+        Raises:
+            ValueError: The frame does not hold the window.
+        """
+        part = Frame(self.rgb(window), self.time)
+        part.height, part.width, part._held = self.height, self.width, window
+        return part
 
 
 def iterate_frames(path: Path) -> Iterator[Frame]:

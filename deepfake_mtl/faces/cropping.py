@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.colours import Window
 from deepfake_mtl.data.crop_files import read_header, write_crops
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.crop_settings import CropSettings
@@ -18,12 +19,15 @@ from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.crops import covered, crop
+from deepfake_mtl.faces.crops import covered, crop, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
 from deepfake_mtl.faces.tracks import NoSubject, TrackSettings, find_subject, frames_to_look_at
 
 _KEPT_BYTES: Final = 400_000_000
-"""Of decoded frames that a process keeps, so as not to decode a video twice."""
+"""Of pictures around faces that a process keeps, so as not to decode a video twice."""
+
+_SLACK: Final = 1.3
+"""Side of what is kept around a face, over the side of its crop: the smoothed square differs."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ class Cropper:
         if place is None:
             detections, kept = self._look(record, count)
             place = self._find(record, detections, count)
+        if kept is not None and not all(map(self._is_held, kept, place.squares)):
+            kept = None
         return self._write(job, place, kept or iterate_frames(record.path))
 
     @staticmethod
@@ -132,7 +138,7 @@ class Cropper:
     def _look(
         self, record: VideoRecord, frames: int
     ) -> tuple[Mapping[int, Detections], list[Frame] | None]:
-        """Find faces, and keep the frames that were decoded for it, where memory allows."""
+        """Find faces, and keep what is around them, where memory allows."""
         if self._detector is None:
             folder = self._source.boxes or self._source.root
             path = find_boxes(folder, self._source.root, record.path)
@@ -140,14 +146,33 @@ class Cropper:
         wanted = set(frames_to_look_at(frames, self._settings.detect_every))
         detections: dict[int, Detections] = {}
         kept: list[Frame] | None = []
+        waiting: list[Frame] = []
+        before: Window | None = None  # what is around the faces that were found last
         for number, frame in enumerate(iterate_frames(record.path)):
-            if number in wanted:
-                detections[number] = self._detector.detect(frame.rgb())
+            waiting.append(frame)
+            if number not in wanted:
+                continue
+            found = detections[number] = self._detector.detect(frame.rgb())
+            after = self._around(found, frame) or before
             if kept is not None:
-                kept.append(frame)
-                if len(kept) * frame.nbytes > _KEPT_BYTES:
+                window = _union(before, after)
+                kept += [each if window is None else each.part(window) for each in waiting]
+                if sum(each.nbytes for each in kept) > _KEPT_BYTES:
                     kept = None
+            waiting, before = [], after
         return detections, kept
+
+    def _around(self, found: Detections, frame: Frame) -> Window | None:
+        """The part of a frame in which all that was found in it can be cropped, and some more."""
+        window: Window | None = None
+        for x0, y0, x1, y1 in found.boxes.astype(np.float64):
+            side = max(x1 - x0, y1 - y0) * self._settings.margin * _SLACK
+            square = np.array([(x0 + x1) / 2, (y0 + y1) / 2, side])
+            window = _union(window, self._looked_at(square, frame))
+        return window
+
+    def _looked_at(self, square: NDArray[np.float64], frame: Frame) -> Window:
+        return looked_at(square, self._settings.size, frame.height, frame.width, margin=1.0)
 
     def _find(
         self, record: VideoRecord, detections: Mapping[int, Detections], frames: int
@@ -167,16 +192,15 @@ class Cropper:
 
         def crops() -> Iterator[NDArray[np.uint8]]:
             for number, frame in enumerate(frames):
-                picture = frame.rgb()
                 times.append(number if math.isnan(frame.time) else frame.time)
-                sizes[:] = [picture.shape[1::-1]]
-                yield self._cut(picture, place.squares[number])
+                sizes[:] = [(frame.width, frame.height)]
+                yield self._cut(frame, place.squares[number])
 
         def masks() -> Iterator[NDArray[np.uint8]]:
             for number, frame in enumerate(iterate_frames(job.masks) if job.masks else ()):
                 if number == len(place.squares):
                     raise VideoError(f"{job.masks}: has more frames than {path}; copy it again")
-                yield self._cut(frame.rgb()[..., 0], place.squares[number])
+                yield self._cut(frame, place.squares[number])[..., 0]
 
         def header() -> CropHeader:
             ((width, height),) = sizes
@@ -200,10 +224,30 @@ class Cropper:
 
         return write_crops(job.out, header, crops(), self._settings, masks() if job.masks else None)
 
-    def _cut(self, picture: NDArray[np.uint8], square: NDArray[np.float64]) -> NDArray[np.uint8]:
-        left, top, side = square
-        centred = np.array([left + side / 2, top + side / 2, side])
-        return crop(picture, centred, self._settings.size, margin=1.0)
+    def _cut(self, frame: Frame, square: NDArray[np.float64]) -> NDArray[np.uint8]:
+        window = self._looked_at(_centred(square), frame)
+        left, top, side = square - [window[1].start, window[0].start, 0]
+        part = frame.rgb(window)
+        return crop(part, _centred(np.array([left, top, side])), self._settings.size, margin=1.0)
+
+    def _is_held(self, frame: Frame, square: NDArray[np.float64]) -> bool:
+        return frame.holds(self._looked_at(_centred(square), frame))
+
+
+def _centred(square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From left, top and side to centre and side."""
+    left, top, side = square
+    return np.array([left + side / 2, top + side / 2, side])
+
+
+def _union(one: Window | None, other: Window | None) -> Window | None:
+    """The smallest window that holds both."""
+    if one is None or other is None:
+        return one or other
+    rows, columns = (
+        range(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
 
 
 def tracking_of(settings: TrackSettings) -> tuple[tuple[str, float], ...]:

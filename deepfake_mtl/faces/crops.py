@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.colours import Window
 from deepfake_mtl.errors import ConfigurationError
 
 MARGIN: Final = 1.3
@@ -57,21 +58,25 @@ def crop(
     Raises:
         ConfigurationError: The size, the margin or the side is not positive, or not a number.
     """
-    left, top, side = (float(number) for number in covered(square, margin))
+    left, top, side = _corner_and_side(square, margin)
     if size < 1 or not margin > 0 or not 0 < side < np.inf or not np.isfinite(left + top):
         raise ConfigurationError(
             f"a crop of size={size}, margin={margin} and square={np.asarray(square).tolist()} has "
             "no pixels; size, margin and side must be greater than 0"
         )
     step = side / size
+    height, width = frame.shape[:2]
+    rows, columns = looked_at(square, size, height, width, margin)
+    frame = frame[rows.start : rows.stop, columns.start : columns.stop]
     # From the middle of a crop's pixel to the frame, both counted from the middle of pixel (0, 0).
-    left, top = left + step / 2 - 0.5, top + step / 2 - 0.5
+    left = left - columns.start + step / 2 - 0.5
+    top = top - rows.start + step / 2 - 0.5
     if step > 1:
         kernel = _box(step)
-        reach = len(kernel) // 2 + 2  # of the box and of the bicubic kernel
-        column, columns = _span(left - reach, side + 2 * reach, frame.shape[1], reach)
-        row, rows = _span(top - reach, side + 2 * reach, frame.shape[0], reach)
-        around = _cut(frame, row, rows, column, columns)
+        reach = _reach(step)
+        column, across = _span(left - reach, side + 2 * reach, frame.shape[1], reach)
+        row, down = _span(top - reach, side + 2 * reach, frame.shape[0], reach)
+        around = _cut(frame, row, down, column, across)
         frame = np.asarray(cv2.sepFilter2D(around, -1, kernel, kernel), np.uint8)
         left, top = left - column, top - row
     matrix = np.array([[step, 0, left], [0, step, top]])
@@ -80,6 +85,47 @@ def crop(
         cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
         np.uint8,
     )
+
+
+def looked_at(
+    square: NDArray[np.float64], size: int, height: int, width: int, margin: float = MARGIN
+) -> Window:
+    """The part of a frame that decides on a crop, so that the rest need not be converted.
+
+    ``crop(frame[rows, columns], square - (left, top, 0), ...)`` is the same as
+    ``crop(frame, square, ...)``.
+
+    Args:
+        square: As in `crop`.
+        size: Side of the crop in pixels.
+        height: Of the frame, in pixels.
+        width: Likewise.
+        margin: As in `crop`.
+
+    Returns:
+        Rows and columns inside the frame, one of each at least.
+    """
+    left, top, side = _corner_and_side(square, margin)
+    reach = _reach(side / size)
+
+    def inside(start: float, limit: int) -> range:
+        first, end = _span(start - reach, side + 2 * reach, limit, 0)
+        return range(first, max(end, first + 1))
+
+    return inside(top, height), inside(left, width)
+
+
+def _corner_and_side(square: NDArray[np.float64], margin: float) -> tuple[float, float, float]:
+    """What `covered` gives, of one square, in a tenth of the time."""
+    x, y, side = square.tolist()
+    half = side * margin / 2
+    return x - half, y - half, 2 * half
+
+
+def _reach(step: float) -> int:
+    """How many pixels of the frame beyond the square are looked at, or more."""
+    box = 2 * int(np.ceil((step - 1) / 2)) + 1 if step > 1 else 1
+    return box // 2 + 4  # of the box and of the bicubic kernel
 
 
 def _box(width: float) -> NDArray[np.float32]:

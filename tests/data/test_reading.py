@@ -55,6 +55,31 @@ def test_all_frames_in_one_pass_are_those_of_clips(video: Path, tmp_path: Path) 
         list(iterate_frames(broken))
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p", "yuv420p", "yuv420p10le"])
+def test_a_window_has_the_bits_of_the_whole_picture(tmp_path: Path, pix_fmt: str) -> None:
+    generator = random.Random(0)
+    path, height, width = tmp_path / "a.mkv", 51, 67
+    write_video(path, frame_pattern(2, height, width), pix_fmt=pix_fmt, codec="ffv1", bframes=0)
+    (frame, _) = iterate_frames(path)
+    assert (frame.height, frame.width) == (height, width)
+    whole = frame.rgb()
+    for _ in range(200):
+        top, left = generator.randrange(height), generator.randrange(width)
+        rows = range(top, generator.randint(top + 1, height))
+        columns = range(left, generator.randint(left + 1, width))
+        expected = whole[top : rows.stop, left : columns.stop]
+        np.testing.assert_array_equal(frame.rgb((rows, columns)), expected)
+        part = frame.part((rows, columns))
+        assert (part.height, part.width, part.nbytes) == (height, width, expected.nbytes)
+        np.testing.assert_array_equal(part.rgb(), expected)
+        inner = range(rows[len(rows) // 2], rows.stop), range(left, left + 1)
+        np.testing.assert_array_equal(
+            part.rgb(inner), whole[inner[0].start : rows.stop, left][:, None]
+        )
+    with pytest.raises(ValueError, match="not inside"):
+        frame.part((range(5, 9), range(5, 9))).rgb((range(4, 9), range(5, 9)))
+
+
 def forbid_decoding_from_start(monkeypatch):
     def fail(*_):
         raise AssertionError("the clip was not reached by a seek")

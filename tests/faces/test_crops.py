@@ -1,10 +1,12 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.faces.crops import covered, crop
+from deepfake_mtl.faces.crops import covered, crop, looked_at
 
 SIZE = 64
 
@@ -106,6 +108,25 @@ def test_beyond_the_border_its_pixels_go_on(side: float) -> None:
         assert np.abs(outside.astype(int) - inside).max() <= 1
     corner = crop(frame, square(-500.0, -400.0, side), SIZE)
     assert (corner == frame[0, 0]).all()
+
+
+@given(st.floats(-150, 300), st.floats(-150, 300), st.floats(1, 400), st.sampled_from([1.0, 1.3]))
+def test_the_rest_of_the_frame_does_not_matter(
+    x: float, y: float, side: float, margin: float
+) -> None:
+    frame = noise(110, 150)
+    where = square(x, y, side)
+    rows, columns = looked_at(where, SIZE, 110, 150, margin)
+    other = 255 - frame
+    other[rows.start : rows.stop, columns.start : columns.stop] = frame[
+        rows.start : rows.stop, columns.start : columns.stop
+    ]
+    whole = crop(frame, where, SIZE, margin)
+    np.testing.assert_array_equal(crop(other, where, SIZE, margin), whole)
+    part = frame[rows.start : rows.stop, columns.start : columns.stop]
+    moved = where - [columns.start, rows.start, 0]
+    # Places are rounded to 1 / 32 of a pixel, which may turn out otherwise after a subtraction.
+    assert np.abs(crop(part, moved, SIZE, margin).astype(int) - whole).mean() < 0.5
 
 
 def test_masks_are_cut_alike_and_tell_how_much_is_covered() -> None:

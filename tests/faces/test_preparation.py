@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -15,9 +16,12 @@ import pytest
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.crop_files import probe_crops, read_crops, read_header, read_masks, verify
-from deepfake_mtl.data.reading import read_clip
+from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.reading import Frame, iterate_frames, read_clip
+from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store import FaceStore
-from deepfake_mtl.faces import preparation
+from deepfake_mtl.faces import cropping, preparation
+from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.crops import crop
 from tests.conftest import shared_path, video_path
 from tests.data.videos import frame_pattern, write_video
@@ -74,6 +78,47 @@ def test_a_second_run_does_nothing_and_other_settings_are_refused(
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.crops")} == before
     assert main(words(tiny_corpus, store, "--margin=1.5")) == 2
     assert "margin is 1.3 there and 1.5 here" in capsys.readouterr().err
+
+
+class _Wanderer:
+    """Finds a face that wanders through the picture, with the noise of a detector, and gaps."""
+
+    def __init__(self, missing: set[int]) -> None:
+        self._missing = missing
+        self._looks = -1
+
+    def detect(self, _frame: np.ndarray) -> Detections:
+        self._looks += 1
+        if self._looks in self._missing:
+            return Detections.of([])
+        noise = np.random.default_rng(self._looks).normal(0, 1, 4)
+        x, y = 30 + 2 * self._looks + noise[0], 40 + noise[1]
+        return Detections.of([[x, y, x + 20 + noise[2], y + 24 + noise[3]]])
+
+
+@pytest.mark.parametrize("missing", [set(), {4}, {0, 1, 2}])
+def test_what_is_kept_of_frames_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: set[int]
+) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, frame_pattern(60, 120, 160))
+    settings = CropSettings(size=24, codec="raw", detector="center")
+    cropper = cropping.Cropper(cropping.CropSource(tmp_path, settings))
+    record = VideoRecord("faceforensics", "original", "c23", "a", ("a",), path)
+    decoded = []
+
+    def count(path: Path) -> Iterator[Frame]:
+        decoded.append(path)
+        yield from iterate_frames(path)
+
+    monkeypatch.setattr(cropping, "iterate_frames", count)
+    for name, limit in (("kept", 10**9), ("decoded_again", 0)):
+        monkeypatch.setattr(cropping, "_KEPT_BYTES", limit)
+        cropper._detector = _Wanderer(missing)
+        decoded.clear()
+        cropper.crop(cropping.CropJob(record, tmp_path / name, None, None))
+        assert len(decoded) == (1 if limit else 2)
+    assert (tmp_path / "kept").read_bytes() == (tmp_path / "decoded_again").read_bytes()
 
 
 @pytest.mark.slow
