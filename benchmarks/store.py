@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from reading import decord, ours, torchcodec
+from tqdm import tqdm
 
 from deepfake_mtl.cli import main as deepfake_mtl
 from deepfake_mtl.data.crop_files import read_crops, read_header
@@ -29,43 +30,44 @@ LENGTH = 32
 PNG_LEVELS = {"PNG folder, OpenCV's default": None, "PNG folder, compression 1": 1}
 
 
+Rates = dict[str, float | None]
+"""Clips a second by reader; None of one that cannot run here."""
+
+
 def main() -> None:
-    """Prepare what is to be read, measure, and print a table for each height of the originals."""
+    """Parse the options, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("--detector-model", type=Path)
     parser.add_argument("--clips", type=int, default=60, help="of each height")
-    parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--work", type=Path, help="where to (a temporary folder by default)")
     options = parser.parse_args()
-    cv2.setNumThreads(1)
-    if options.work is not None:
-        measure(options, options.work)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        measure(options, Path(folder))
+        work = options.work or Path(folder)
+        print(describe(measure(options.corpus, options.detector_model, work, options.clips)))
 
 
-def measure(options: argparse.Namespace, work: Path) -> None:
-    """Compare all readers on clips of originals and fakes."""
-    stores = {codec: prepare(options, work / codec, codec) for codec in ("jpeg95", "raw")}
+def measure(corpus: Path, model: Path | None, work: Path, clips: int) -> dict[int, Rates]:
+    """Prepare what is to be read, and return rates by the height of the originals."""
+    cv2.setNumThreads(1)
+    stores = {codec: prepare(corpus, model, work / codec, codec) for codec in ("jpeg95", "raw")}
     records = stores["raw"].index()
     for name, level in PNG_LEVELS.items():
-        for record in records:
+        for record in tqdm(records, desc=name, unit="video"):
             write_png(record, png_folder(work, name, record), level)
     heights: dict[int, list[VideoRecord]] = {}
     for record in records:
         heights.setdefault(read_header(record.path).source_height, []).append(record)
-    for height, members in sorted(heights.items()):
-        print(f"\n{len(members)} videos of {height} lines, {options.clips} clips of {LENGTH}\n")
-        report(compare(options, work, stores, members))
+    return {
+        height: compare(corpus, work, stores, members, clips)
+        for height, members in sorted(heights.items())
+    }
 
 
-def prepare(options: argparse.Namespace, out: Path, codec: str) -> FaceStore:
+def prepare(corpus: Path, model: Path | None, out: Path, codec: str) -> FaceStore:
     """Make a store, unless it is there."""
-    model = [f"--detector-model={options.detector_model}"] if options.detector_model else []
-    words = ["prepare", str(options.corpus), f"--out={out}", f"--codec={codec}"]
-    if deepfake_mtl([*words, f"--size={options.size}", *model]) != 0:
+    words = ["prepare", str(corpus), f"--out={out}", f"--codec={codec}"]
+    if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
         raise SystemExit("prepare did not succeed")
     return FaceStore(out)
 
@@ -102,16 +104,14 @@ def copy_bytes(path: Path, frames: range, size: int) -> NDArray[np.uint8]:
 
 
 def compare(
-    options: argparse.Namespace,
-    work: Path,
-    stores: dict[str, FaceStore],
-    records: list[VideoRecord],
-) -> dict[str, list[float]]:
-    """Return the seconds of each clip, by reader."""
+    corpus: Path, work: Path, stores: dict[str, FaceStore], records: list[VideoRecord], clips: int
+) -> Rates:
+    """Return clips a second, by reader."""
     jpeg = {record.key: record.path for record in stores["jpeg95"].index()}
+    size = stores["raw"].settings.size
 
     def original(record: VideoRecord) -> Path:
-        return Path(options.corpus) / read_header(record.path).source
+        return corpus / read_header(record.path).source
 
     def png(name: str) -> Callable[[VideoRecord, range], object]:
         return lambda record, frames: read_png(png_folder(work, name, record), frames)
@@ -119,7 +119,7 @@ def compare(
     readers: dict[str, Callable[[VideoRecord, range], object]] = {
         "store, raw": lambda r, f: read_crops(r.path, f.start, len(f)),
         "store, jpeg95": lambda r, f: read_crops(jpeg[r.key], f.start, len(f)),
-        "copy of the raw bytes": lambda r, f: copy_bytes(r.path, f, options.size),
+        "copy of the raw bytes": lambda r, f: copy_bytes(r.path, f, size),
         **{name: png(name) for name in PNG_LEVELS},
         "original, this library": lambda r, f: ours(original(r), f),
         "original, torchcodec": lambda r, f: torchcodec(original(r), f),
@@ -127,7 +127,7 @@ def compare(
     }
     generator = random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in readers}
-    for _ in range(options.clips):
+    for _ in range(clips):
         record = generator.choice(records)
         start = generator.randrange(read_header(record.path).frames - LENGTH + 1)
         order = list(readers)
@@ -139,22 +139,28 @@ def compare(
             except (ModuleNotFoundError, RuntimeError):  # torchcodec needs FFmpeg's libraries
                 continue
             seconds[name].append(time.perf_counter() - began)
-    return seconds
+    return {name: 1 / statistics.mean(times) if times else None for name, times in seconds.items()}
 
 
-def report(seconds: dict[str, list[float]]) -> None:
-    """Print a table of clips a second, and of the ratios that matter."""
-    rate = {name: 1 / statistics.mean(times) for name, times in seconds.items() if times}
-    against = ["original, torchcodec", *PNG_LEVELS]
-    present = [name for name in against if name in rate]
-    print("| reader | clips a second | " + " | ".join(f"over {name}" for name in present) + " |")
-    print("|---" * (2 + len(present)) + "|")
-    for name in seconds:
-        if name in rate:
-            ratios = " | ".join(f"{rate[name] / rate[other]:.1f}" for other in present)
-            print(f"| {name} | {rate[name]:.1f} | {ratios} |")
-        else:
-            print(f"| {name} | cannot run here |" + " |" * len(present))
+def describe(result: dict[int, Rates]) -> str:
+    """Say what was measured, with the ratios that matter, in Markdown."""
+    lines = []
+    for height, rates in result.items():
+        against = [
+            (name, rate)
+            for name in ("original, torchcodec", *PNG_LEVELS)
+            if (rate := rates[name]) is not None
+        ]
+        lines += [f"Originals of {height} lines:", ""]
+        titles = ["reader", "clips a second", *(f"over {name}" for name, _ in against)]
+        lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+        for name, rate in rates.items():
+            cells = [name, "cannot run here", *[""] * len(against)]
+            if rate is not None:
+                cells[1:] = [f"{rate:.1f}", *(f"{rate / other:.1f}" for _, other in against)]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
