@@ -281,6 +281,7 @@ def _predictions(
             score=outputs[0],
             clips=clips,
             outputs=dict(zip(names[1:], outputs[1:], strict=True)),
+            identities=records[video].identities,
         )
         for video, clips, outputs in rows
     ]

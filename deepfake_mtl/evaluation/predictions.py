@@ -12,7 +12,7 @@ from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import write_whole
 
-COLUMNS: Final = ("key", "method", "label", "score", "clips")
+COLUMNS: Final = ("key", "method", "identities", "label", "score", "clips")
 """The columns of ``predictions.csv`` that come before those of the readouts."""
 
 
@@ -32,6 +32,8 @@ class Prediction:
         clips: Number of clips that were averaged.
         outputs: Probabilities of classes, means over the clips, named ``<readout>/<class>``; the
             first class of each readout is what is real.
+        identities: Who is to be seen, the target first; see
+            `deepfake_mtl.data.records.VideoRecord.identities`.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Prediction:
     score: float
     clips: int
     outputs: Mapping[str, float] = field(default_factory=dict)
+    identities: tuple[str, ...] = ()
 
     @property
     def is_right(self) -> bool:
@@ -65,6 +68,8 @@ def sort_methods(methods: set[str]) -> list[str]:
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
     """Writes ``predictions.csv``: one line a video, sorted by key, label 1 for fake.
+
+    Identities are joined by spaces.
 
     Args:
         folder: Where to; made if it is missing.
@@ -100,6 +105,7 @@ def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
             [
                 prediction.key,
                 prediction.method,
+                " ".join(prediction.identities),
                 int(prediction.label),
                 score,
                 prediction.clips,
@@ -141,7 +147,7 @@ def _parse(path: Path, lines: Iterator[list[str]]) -> Iterator[Prediction]:
     names = header[len(COLUMNS) :]
     for number, line in enumerate(lines, start=2):
         try:
-            key, method, label, score, clips, *outputs = line
+            key, method, identities, label, score, clips, *outputs = line
             yield Prediction(
                 key,
                 method,
@@ -149,6 +155,7 @@ def _parse(path: Path, lines: Iterator[list[str]]) -> Iterator[Prediction]:
                 float(score),
                 int(clips),
                 dict(zip(names, map(float, outputs), strict=True)),
+                tuple(identities.split()),
             )
         except (ValueError, KeyError):
             raise DeepfakeMTLError(

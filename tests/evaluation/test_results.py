@@ -187,7 +187,7 @@ def test_predictions_are_read_back_to_the_last_bit(tmp_path):
     assert read_predictions(path) == sorted(made, key=lambda each: each.key)
     assert read_predictions(tmp_path) == read_predictions(path)
     assert path.read_text(encoding="utf-8").startswith(
-        "key,method,label,score,clips,manipulation/original,manipulation/Deepfakes,"
+        "key,method,identities,label,score,clips,manipulation/original,manipulation/Deepfakes,"
     )
     write_predictions(tmp_path, [])
     assert read_predictions(tmp_path) == []
@@ -198,9 +198,9 @@ def test_predictions_are_read_back_to_the_last_bit(tmp_path):
     [
         ("", "first line must begin with key,method"),
         ("key,label\n", "first line must begin with key,method"),
-        ("key,method,label,score,clips\na,b,1,0.5\n", "line 2"),
-        ("key,method,label,score,clips\na,b,1,0.5,1\na,b,maybe,0.5,1\n", "line 3"),
-        ("key,method,label,score,clips\na,b,1,0.5,1,7\n", "line 2"),
+        ("key,method,identities,label,score,clips\na,b,c,1,0.5\n", "line 2"),
+        ("key,method,identities,label,score,clips\na,b,c d,1,0.5,1\na,b,c,maybe,0.5,1\n", "line 3"),
+        ("key,method,identities,label,score,clips\na,b,c,1,0.5,1,7\n", "line 2"),
     ],
 )
 def test_what_is_no_predictions_file_is_named(tmp_path, content, message):

@@ -35,6 +35,7 @@ def predictions(seed=0, videos=40, methods=MANIPULATION_CLASSES, head=True):
                     }
                     if head
                     else {},
+                    identities=(f"{video:03}", f"{video + 500:03}")[: 1 + (label > 0)],
                 )
             )
     return made
