@@ -33,6 +33,9 @@ class _Tool:
 _TOOLS: Final = {
     "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
     "prepare": _Tool("deepfake_mtl.faces.command", "crop the faces of a corpus into a store"),
+    "benchmark": _Tool(
+        "deepfake_mtl.benchmark.command", "fit and test every configuration and fold"
+    ),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 
@@ -69,10 +72,14 @@ def _dispatch(words: Sequence[str]) -> int:
             prog=f"deepfake-mtl {words[0]}",
             description=tool.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         add_arguments: Callable[[argparse.ArgumentParser], None] = tool.add_arguments
         add_arguments(parser)
-        status: int = tool.run(parser.parse_args(words[1:]))
+        if getattr(tool, "PASSES_ON", False):
+            status: int = tool.run(*parser.parse_known_args(words[1:]))
+        else:
+            status = tool.run(parser.parse_args(words[1:]))
         return status
     if words and words[0] in _TRAINER_COMMANDS:
         # Seconds of importing that --help and the tools do without.

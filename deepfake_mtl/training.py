@@ -1,13 +1,15 @@
 """fit, validate, test and predict: LightningCLI, with the traps of its command line closed."""
 
+import io
 import logging
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.cli import (
@@ -47,6 +49,27 @@ def run_trainer_command(words: Sequence[str]) -> None:
     _quieten()
     # The words are parsed here alone: LightningCLI need not compare them with sys.argv.
     DetectorCLI(list(words))
+
+
+def resolve_config(words: Sequence[str]) -> dict[str, Any]:
+    """Return the whole configuration of a training, defaults included, without starting anything.
+
+    Args:
+        words: Options of ``deepfake-mtl fit``.
+
+    Raises:
+        ConfigurationError: An option is unknown or has no such value.
+    """
+    printed, complaints = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(complaints):
+            DetectorCLI(["fit", *words, "--print_config"])
+    except SystemExit as stop:
+        if stop.code:
+            text = complaints.getvalue().strip()
+            raise ConfigurationError(text.rpartition("error: ")[2] or text) from None
+    config: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return config
 
 
 class DetectorCLI(LightningCLI):

@@ -207,24 +207,33 @@ class DeepfakeDataModule(pl.LightningDataModule):
             ConfigurationError: Options do not fit each other or the data.
         """
         self._check_sampler_replacement()
-        if self._corpus is None:
-            kind = FaceStore if is_store(self.root) else FaceForensics
-            self._corpus = kind(self.root, self.compression)
         if stage == "predict":
-            self._prepare("predict", self._corpus.index())
+            self._prepare("predict", self._find_corpus().index())
             return
         if self._fold is None:
-            records = self._corpus.index()
-            splits = self._read_splits(self._corpus, records)
+            self._announce(self.find_fold())
+        fold = self.fold
+        if stage == "fit":
+            self._prepare("train", fold.train)
+        if stage in ("fit", "validate"):
+            self._prepare("val", fold.val)
+        if stage == "test":
+            self._prepare("test", fold.test)
+
+    def find_fold(self) -> Fold:
+        """Find out who is trained, validated and tested on, without opening a video.
+
+        Raises:
+            CorpusError: The root is wrong, or videos are missing.
+            SplitError: The lists of identities are missing or wrong.
+        """
+        if self._fold is None:
+            corpus = self._find_corpus()
+            records = corpus.index()
+            splits = self._read_splits(corpus, records)
             self._split_digest = fingerprint(splits)
             self._fold = leave_out(records, splits, self.held_out, self.on_missing)
-            self._announce(self._fold)
-        if stage == "fit":
-            self._prepare("train", self._fold.train)
-        if stage in ("fit", "validate"):
-            self._prepare("val", self._fold.val)
-        if stage == "test":
-            self._prepare("test", self._fold.test)
+        return self._fold
 
     def records(self, stage: Stage) -> tuple[VideoRecord, ...]:
         """Return the videos to which the batches' `video` refers."""
@@ -355,6 +364,12 @@ class DeepfakeDataModule(pl.LightningDataModule):
         if self._corpus is not None and not self.allow_other_crops:
             _check_crops(state_dict.get("crops"), self._crops())
         self.seed = int(state_dict["seed"])
+
+    def _find_corpus(self) -> FaceForensics | FaceStore:
+        if self._corpus is None:
+            kind = FaceStore if is_store(self.root) else FaceForensics
+            self._corpus = kind(self.root, self.compression)
+        return self._corpus
 
     def _crops(self) -> dict[str, Any] | None:
         """How the crops were made; None of whole frames."""

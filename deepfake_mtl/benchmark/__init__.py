@@ -1,0 +1,1 @@
+"""Many trainings and tests as one plan: every configuration, every fold, several seeds."""

@@ -1,0 +1,140 @@
+"""What a benchmark keeps in its folder: the plan, and what has become of each run."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypedDict
+
+from deepfake_mtl.benchmark.plan import Plan, Run, make_plan
+from deepfake_mtl.configuration import find_config
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.evaluation.files import write_whole
+
+PLAN: Final = "plan.json"
+RESULTS: Final = "results.json"
+FAILURE: Final = "failure.txt"
+SCHEMA_VERSION: Final = 1
+
+State = Literal["finished", "failed", "begun", "missing"]
+
+
+class _RunContent(TypedDict):
+    name: str
+    settings: Mapping[str, str]
+
+
+class PlanContent(TypedDict):
+    """The content of ``plan.json``."""
+
+    schema_version: int
+    command: str
+    base: Mapping[str, str]
+    axes: Mapping[str, Sequence[str]]
+    runs: list[_RunContent]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What all runs of a benchmark have in common.
+
+    Attributes:
+        configs: Configuration files, the later over the earlier ones.
+        options: Options of ``deepfake-mtl fit`` and ``test``.
+        checkpoint: The checkpoint that is tested: ``best`` or ``last``.
+    """
+
+    configs: tuple[str, ...]
+    options: tuple[str, ...]
+    checkpoint: Literal["best", "last"]
+
+    def words(self) -> list[str]:
+        """Options of ``deepfake-mtl fit`` and ``test``, configuration files first."""
+        return [*(f"--config={find_config(name)}" for name in self.configs), *self.options]
+
+    def description(self) -> dict[str, str]:
+        """What must not change while a benchmark grows; files by their contents."""
+        digests = [
+            hashlib.sha256(Path(find_config(name)).read_bytes()).hexdigest()[:16]
+            for name in self.configs
+        ]
+        return {
+            "configs": " ".join(self.configs),
+            "configs_sha256": " ".join(digests),
+            "options": " ".join(self.options),
+            "checkpoint": self.checkpoint,
+        }
+
+
+def save_plan(folder: Path, plan: Plan, base: Base, command: str) -> None:
+    """Write ``plan.json``, or add the runs of a plan to one that is there.
+
+    Raises:
+        ConfigurationError: The folder's plan is of other configuration files or options, so that
+            its figures could not stand in one table with those of this plan.
+    """
+    description = base.description()
+    path = folder / PLAN
+    axes = {axis: list(values) for axis, values in plan.axes.items()}
+    runs = {run.name: run for run in plan.runs}
+    if path.is_file():
+        earlier = read_plan(folder)
+        differing = [
+            f"{key} is {earlier['base'].get(key)!r} there and {value!r} here"
+            for key, value in description.items()
+            if key != "configs" and earlier["base"].get(key) != value
+        ]
+        if set(earlier["axes"]) != set(axes):
+            differing.append(f"its axes are {', '.join(earlier['axes'])}, not {', '.join(axes)}")
+        if differing:
+            raise ConfigurationError(
+                f"{path}: is the plan of another benchmark: {'; '.join(differing)}. Give the same "
+                "configuration and options to go on with it, or choose another folder with --out"
+            )
+        for axis, values in earlier["axes"].items():
+            axes[axis] = [*values, *(each for each in axes[axis] if each not in values)]
+        runs = {
+            each["name"]: Run(each["name"], each["settings"]) for each in earlier["runs"]
+        } | runs
+    # In the order of a plan of all of it, of which some combinations may never have been asked for.
+    order = [run.name for run in make_plan(axes).runs if run.name in runs]
+    content: PlanContent = {
+        "schema_version": SCHEMA_VERSION,
+        "command": command,
+        "base": description,
+        "axes": axes,
+        "runs": [{"name": name, "settings": dict(runs[name].settings)} for name in order],
+    }
+    write_whole(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_plan(folder: Path) -> PlanContent:
+    """Read ``plan.json``.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be understood.
+    """
+    path = folder / PLAN
+    try:
+        content: PlanContent = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"{folder}: is no folder of a benchmark, since it has no {PLAN}; `deepfake-mtl "
+            "benchmark --out` makes one"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error}); restore it") from error
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise ConfigurationError(f"{path}: is no plan of version {SCHEMA_VERSION}; restore it")
+    return content
+
+
+def state_of(folder: Path, run: Run) -> State:
+    """What has become of a run."""
+    place = folder / run.name
+    if (place / RESULTS).is_file():
+        return "finished"
+    if (place / FAILURE).is_file():
+        return "failed"
+    return "begun" if place.is_dir() else "missing"

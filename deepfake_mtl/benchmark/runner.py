@@ -1,0 +1,204 @@
+"""Starts the runs of a benchmark as processes of their own, and goes on past what fails."""
+
+import fcntl
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from tqdm import tqdm
+
+from deepfake_mtl.benchmark.folder import FAILURE, RESULTS, Base
+from deepfake_mtl.benchmark.plan import Run
+from deepfake_mtl.evaluation.files import write_whole
+
+LOG: Final = "log.txt"
+
+_LOCK: Final = ".running"
+_TAIL: Final = 4000
+_PATIENCE: Final = 60
+"""Seconds that an interrupted process has to write its checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        run: The run.
+        state: ``finished`` or ``failed``.
+        reason: Why it failed.
+    """
+
+    run: Run
+    state: Literal["finished", "failed"]
+    reason: str = ""
+
+
+def run_all(folder: Path, runs: Sequence[Run], base: Base, jobs: int) -> list[Outcome]:
+    """Train and test every run that is not finished, so many at a time.
+
+    A run goes on from its last checkpoint. Each writes what it prints into its ``log.txt``, and
+    where it fails the reason into ``failure.txt``. Where there are several GPUs, runs at the same
+    time have one each; on CPUs they share the cores.
+
+    Args:
+        folder: Of the benchmark.
+        runs: Those to be run, in their order.
+        base: What they have in common.
+        jobs: How many at a time.
+
+    Returns:
+        One outcome a run, in the order of the runs.
+
+    Raises:
+        KeyboardInterrupt: After the processes were stopped, if this one is interrupted.
+    """
+    outcomes: dict[str, Outcome] = {}
+    starter = _Starter(folder, base, jobs)
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(runs), desc="Runs", unit="run") as progress,
+    ):
+        futures = [pool.submit(starter.run, run) for run in runs]
+        try:
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[outcome.run.name] = outcome
+                failed = sum(each.state == "failed" for each in outcomes.values())
+                progress.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+                progress.update()
+        except BaseException:
+            starter.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [outcomes[run.name] for run in runs]
+
+
+class _Starter:
+    def __init__(self, folder: Path, base: Base, jobs: int) -> None:
+        self._folder = folder
+        self._base = base
+        self._environments: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        for environment in _environments(jobs):
+            self._environments.put(environment)
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def run(self, run: Run) -> Outcome:
+        """Train and test, unless that is done or being done."""
+        place = self._folder / run.name
+        place.mkdir(parents=True, exist_ok=True)
+        environment = self._environments.get()
+        try:
+            with _lock(place / _LOCK, f"{run.name}: waiting for a process that is at it") as lock:
+                if (place / RESULTS).is_file():
+                    return Outcome(run, "finished")
+                (place / FAILURE).unlink(missing_ok=True)
+                reason = self._train_and_test(run, place, environment, lock)
+        finally:
+            self._environments.put(environment)
+        if reason and not self._stopped:
+            write_whole(place / FAILURE, reason + "\n")
+        return Outcome(run, "failed" if reason else "finished", reason)
+
+    def stop(self) -> None:
+        """Interrupt what is running, so that it writes a checkpoint if it can."""
+        self._stopped = True
+        for process in list(self._processes):
+            process.send_signal(signal.SIGINT)
+        for process in list(self._processes):
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _train_and_test(self, run: Run, place: Path, environment: dict[str, str], lock: int) -> str:
+        words = [*self._base.words(), *run.words()]
+        # Files first: one after an option would override it in silence.
+        words.sort(key=lambda word: not word.startswith("--config="))
+        words += [f"--trainer.default_root_dir={place}", "--trainer.enable_progress_bar=false"]
+        last = place / "checkpoints" / "last.ckpt"
+        resume = [f"--ckpt_path={last}"] if last.is_file() else []
+        reason = self._start(["fit", *words, *resume], place, environment, lock)
+        if not reason:
+            test = ["test", *words, f"--ckpt_path={self._base.checkpoint}"]
+            reason = self._start(test, place, environment, lock)
+        if not reason and not (place / RESULTS).is_file():
+            reason = f"no {RESULTS} was written; see {place / LOG}"
+        return reason
+
+    def _start(self, words: list[str], place: Path, environment: dict[str, str], lock: int) -> str:
+        """Run a command to its end; returns why it failed, or nothing."""
+        if self._stopped:
+            return "interrupted"
+        command = [sys.executable, "-m", "deepfake_mtl", *words]
+        with (place / LOG).open("ab") as log:
+            log.write(f"\n$ deepfake-mtl {' '.join(words)}\n".encode())
+            log.flush()
+            begin = log.tell()
+            # The process keeps the lock, should this one be killed.
+            with subprocess.Popen(  # noqa: S603 (this very program)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+                pass_fds=(lock,),
+                start_new_session=True,
+            ) as process:
+                self._processes.add(process)
+                try:
+                    status = process.wait()
+                finally:
+                    self._processes.discard(process)
+        return "" if status == 0 else _reason(place / LOG, begin, status)
+
+
+def _environments(jobs: int) -> list[dict[str, str]]:
+    """What processes that run at the same time are told, so as to share the machine."""
+    if jobs == 1:
+        return [{}]
+    import torch  # noqa: PLC0415 (seconds that --help does without)
+
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = devices.split(",") if devices else [str(i) for i in range(torch.cuda.device_count())]
+    if names and torch.cuda.is_available():
+        return [{"CUDA_VISIBLE_DEVICES": names[job % len(names)]} for job in range(jobs)]
+    threads = os.environ.get("OMP_NUM_THREADS")
+    cores = len(os.sched_getaffinity(0))
+    return [{"OMP_NUM_THREADS": threads or str(max(cores // jobs, 1))} for _ in range(jobs)]
+
+
+@contextmanager
+def _lock(path: Path, waiting: str) -> Iterator[int]:
+    """Hold a file's lock; a process that outlived a benchmark that was killed may still do so."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tqdm.write(waiting, file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _reason(log: Path, begin: int, status: int) -> str:
+    """The last line of what a process said, which is its error, and where the rest is."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        text = file.read()[-_TAIL:].decode(errors="replace")
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("deepfake-mtl: error: ")] or lines[-1:]
+    said = told[-1].removeprefix("deepfake-mtl: error: ") if told else "it said nothing"
+    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    return f"{said} ({how}; see {log})"

@@ -1,0 +1,113 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deepfake_mtl.cli import main
+from tests.test_cli import CONFIG, SMALL
+
+
+def words(root: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "benchmark",
+        CONFIG,
+        "--losses=binary_ce",
+        "--held_out=FaceSwap",
+        f"--out={out}",
+        "--checkpoint=last",
+        f"--data.root={root}",
+        *(word for word in SMALL if not word.startswith("--trainer.enable_progress_bar")),
+        *more,
+    ]
+
+
+def figures(out: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("predictions.csv")
+    }
+
+
+def descendants(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *descendants(child))]
+
+
+@pytest.mark.slow
+def test_a_benchmark_that_is_killed_ends_as_one_that_is_not(
+    tiny_corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--seeds=2", "--trainer.max_epochs=3"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(words(tiny_corpus, whole, *common, "--jobs=2")) == 0
+    assert "2 of 2 runs are finished" in capfd.readouterr().out
+    expected = figures(whole)
+    assert len(expected) == 2
+
+    generator = random.Random(0)
+    command = [sys.executable, "-m", "deepfake_mtl", *words(tiny_corpus, broken, *common)]
+    for outlived in (False, True, False):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            # Into a training, or a test: a run takes longer than this.
+            time.sleep(generator.uniform(6, 14))
+            others = [] if process.poll() is not None else descendants(process.pid)
+            process.kill()
+            if not outlived:  # as where the machine goes down
+                for each in others:
+                    os.kill(each, signal.SIGKILL)
+    assert subprocess.run(command, check=False).returncode == 0
+    assert figures(broken) == expected
+
+    capfd.readouterr()
+    changed = {path: path.stat().st_mtime_ns for path in broken.rglob("results.json")}
+    assert main(words(tiny_corpus, broken, *common)) == 0
+    assert "2 are finished" in capfd.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in broken.rglob("results.json")} == changed
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(
+    tiny_corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    sweep = ["--sweep", "model.learning_rate", "-1", "0.001"]
+    assert main(words(tiny_corpus, out, *sweep)) == 1
+    printed = capfd.readouterr()
+    assert "1 of 2 runs are finished" in printed.out
+    assert "learning_rate is -1.0" in printed.err
+    (failure,) = out.rglob("failure.txt")
+    assert (
+        failure.parent.relative_to(out).as_posix() == "binary_ce/learning_rate--1/FaceSwap/seed-0"
+    )
+    assert "learning_rate is -1.0" in failure.read_text()
+    assert len(figures(out)) == 1
+
+
+def test_what_is_wrong_is_said_before_anything_is_run(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    for more, message in (
+        (["--data.sizes=3"], "data.sizes"),
+        (["--sweep", "data.batch_size", "4", "many"], "batch_size"),
+        (["--held_out", "FaceSwap", "--data.compression=c40"], "compression c40"),
+    ):
+        assert main(words(tiny_corpus, out, *more)) == 2
+        assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_dry_run_of_the_official_corpus(
+    empty_official_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--losses=all", "--held_out=all", "--seeds=3", "--dry-run"]
+    assert main(words(empty_official_tree, tmp_path / "runs", *more)) == 0
+    printed = capsys.readouterr().out
+    assert "72 runs (6 losses, 4 held_out, 3 seed)" in printed
+    assert printed.count("seed-2  missing") == 24
+    counts = "train 720 real, 2160 fake; val 140 real, 420 fake; test 140 real, 420 fake and 140"
+    assert printed.count(counts) == 4
+    assert not (tmp_path / "runs").exists()
