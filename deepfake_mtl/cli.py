@@ -36,6 +36,7 @@ _TOOLS: Final = {
     "benchmark": _Tool(
         "deepfake_mtl.benchmark.command", "fit and test every configuration and fold"
     ),
+    "robustness": _Tool("deepfake_mtl.robustness", "test a checkpoint on degraded videos"),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 

@@ -277,7 +277,7 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
 
     Args:
         videos: Videos to evaluate.
-        transform: Brings frames to the size of the network, without chance.
+        transform: Brings frames to the size of the network; its seed is of the clip.
         clip_length: Frames of a clip.
         clip_stride: Distance of a clip's frames in frames of the video.
         clips_per_video: Clips of each video; a single one lies in the middle.
@@ -323,9 +323,11 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
         except VideoError as error:
             if self._on_corrupt == "error":
                 raise
-            blank = self._view(np.zeros((self._clip_length, 2, 2, 3), np.uint8), (0,))
+            frames = np.zeros((self._clip_length, 2, 2, 3), np.uint8)
+            blank = self._view(frames, (video, clip_index))
             return self._labelled(video, blank, clip_index, valid=False, failure=str(error))
-        return self._labelled(video, self._view(frames, (0,)), clip_index, valid=True, failure="")
+        clip = self._view(frames, (video, clip_index))
+        return self._labelled(video, clip, clip_index, valid=True, failure="")
 
     def _start(self, video: int, clip_index: int) -> int:
         if self._clips_per_video == 1:

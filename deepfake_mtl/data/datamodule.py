@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
-import cv2
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -25,12 +24,19 @@ from deepfake_mtl.data.clips import (
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.corpora.faceforensics import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.degradations import Degraded, parse_degradation
+from deepfake_mtl.data.opencv_threads import use_one_thread
 from deepfake_mtl.data.protocol import Fold, OnMissing, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store import FaceStore, is_store
-from deepfake_mtl.data.transforms import Augmentation, AugmentationSettings, EvaluationTransform
+from deepfake_mtl.data.transforms import (
+    Augmentation,
+    AugmentationSettings,
+    ClipTransform,
+    EvaluationTransform,
+)
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, VideoError
 
 RANDOM_SPLITS: Final = "random"
@@ -93,11 +99,6 @@ def _usable_cores() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
 
 
-def _use_one_core(worker: int) -> None:  # noqa: ARG001 (given by the DataLoader)
-    # As many workers as cores, each with as many threads, would stand in each other's way.
-    cv2.setNumThreads(1)
-
-
 class DeepfakeDataModule(pl.LightningDataModule):
     """FaceForensics++ as clips of a leave-one-manipulation-out experiment.
 
@@ -132,6 +133,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: What is done to training clips (all assumptions).
         on_missing: ``skip`` goes on without videos that the splits name but are not there.
         on_corrupt: ``skip`` goes on without videos that cannot be decoded.
+        degradation: What is done to the clips of a test or a prediction, ``<treatment>:<strength>``
+            such as ``jpeg:50``; see `deepfake_mtl.data.degradations.TREATMENTS`.
         allow_other_crops: Go on with a checkpoint that was trained on crops made otherwise.
         seed: Base of all random choices; ``null`` takes Lightning's ``seed_everything``.
     """
@@ -156,6 +159,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
         on_missing: OnMissing = "error",
         on_corrupt: OnCorrupt = "error",
+        degradation: str | None = None,
         allow_other_crops: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -178,6 +182,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self.augmentation = augmentation
         self.on_missing: OnMissing = on_missing
         self.on_corrupt: OnCorrupt = on_corrupt
+        if degradation is not None:
+            parse_degradation(degradation)  # rather now than in a worker
+        self.degradation = degradation
         self.allow_other_crops = allow_other_crops
         self.seed = seed
         self.save_hyperparameters(
@@ -411,9 +418,12 @@ class DeepfakeDataModule(pl.LightningDataModule):
         rank_zero_info("\n".join(lines))
 
     def _evaluation_loader(self, stage: Stage) -> DataLoader[ClipSample]:
+        transform: ClipTransform = EvaluationTransform(self.size)
+        if self.degradation is not None and stage != "val":
+            transform = Degraded(transform, self.degradation)
         dataset = EvaluationClips(
             self._videos[stage],
-            EvaluationTransform(self.size),
+            transform,
             clip_length=self.clip_length,
             clip_stride=self.clip_stride,
             clips_per_video=self.eval_clips_per_video,
@@ -432,7 +442,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "num_workers": self.num_workers,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _use_one_core,
+            "worker_init_fn": use_one_thread,
         }
 
     def _base_seed(self) -> int:

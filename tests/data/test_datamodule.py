@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,40 @@ def test_an_epoch_is_the_same_with_any_number_of_workers(tiny_corpus: Path) -> N
         epochs.append(clips_of(data, 0))
     assert epochs[0].keys() == epochs[1].keys()
     assert all(torch.equal(clip, epochs[1][draw]) for draw, clip in epochs[0].items())
+
+
+def test_workers_start_where_opencv_has_threads(tiny_corpus: Path) -> None:
+    """Fork copies no threads: OpenCV in a worker would wait for them forever."""
+    program = f"""
+import cv2, numpy as np
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)
+data = DeepfakeDataModule(
+    {str(tiny_corpus)!r}, "FaceSwap", size=32, clip_length=8, batch_size=4, num_workers=2
+)
+data.setup("fit")
+batches = sum(1 for _ in data.train_dataloader())
+print(batches, cv2.getNumThreads())
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "4 4"
+
+
+def test_a_degradation_is_of_tests_alone(tiny_corpus: Path) -> None:
+    plain, noisy = datamodule(tiny_corpus), datamodule(tiny_corpus, degradation="noise:9")
+    for data in (plain, noisy):
+        data.setup("fit")
+        data.setup("test")
+    for loader, equal in (("train", True), ("val", True), ("test", False)):
+        batches = [next(iter(getattr(d, f"{loader}_dataloader")())) for d in (plain, noisy)]
+        assert torch.equal(batches[0]["clip"], batches[1]["clip"]) == equal
+    difference = batches[1]["clip"].float() - batches[0]["clip"]
+    assert 6 < difference.std() < 10  # less than 9 where levels end
+    assert not torch.equal(difference[0], difference[1])
+    with pytest.raises(ConfigurationError, match="degradation 'fog:1'"):
+        datamodule(tiny_corpus, degradation="fog:1")
 
 
 def test_epochs_seeds_and_samples_are_augmented_differently(tiny_corpus: Path) -> None:

@@ -1,0 +1,94 @@
+"""Test a checkpoint again and again on degraded videos, from weak to strong.
+
+Each treatment and strength is a test of its own, in a folder of its own below `robustness` in the
+run folder; what is finished is not done again. The figures of all are in robustness.json, from
+which `deepfake-mtl report` draws curves. Options of `test`, such as --data.root, may be given.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from deepfake_mtl.data.degradations import TREATMENTS
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.training import run_trainer_command
+
+PASSES_ON: Final = True
+"""The command takes options of other commands, too."""
+
+SCHEMA_VERSION: Final = 1
+
+_UNTREATED: Final = "none"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command to a parser."""
+    parser.add_argument("--ckpt_path", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--treatments",
+        nargs="+",
+        choices=TREATMENTS,
+        default=list(TREATMENTS),
+        help="default: all",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: the run folder of the checkpoint"
+    )
+
+
+def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
+    """Run the command."""
+    folder = arguments.out or arguments.ckpt_path.parent.parent
+    untreated = _test(folder, _UNTREATED, None, arguments.ckpt_path, options)
+    size = untreated["config"]["data"]["size"]
+    points = [_point(_UNTREATED, 0.0, "", untreated)]
+    for name in arguments.treatments:
+        treatment = TREATMENTS[name]
+        for strength in treatment.strengths:
+            if name == "downscale" and strength >= size:
+                continue  # does nothing
+            results = _test(folder, name, strength, arguments.ckpt_path, options)
+            points.append(_point(name, strength, treatment.unit, results))
+    content = {"schema_version": SCHEMA_VERSION, "points": points}
+    path = write_whole(folder / "robustness.json", json.dumps(content, indent=2) + "\n")
+    _show(points)
+    print(f"All figures are in {path}")
+    return 0
+
+
+def _test(
+    folder: Path, name: str, strength: float | None, checkpoint: Path, options: Sequence[str]
+) -> dict[str, Any]:
+    """Run a test, unless it is done, and return its results."""
+    place = folder / "robustness" / (name if strength is None else f"{name}-{strength:g}")
+    path = place / "results.json"
+    if not path.is_file():
+        words = [f"--ckpt_path={checkpoint}", f"--trainer.default_root_dir={place}"]
+        if strength is not None:
+            words.append(f"--data.degradation={name}:{strength:g}")
+        run_trainer_command(["test", *options, *words])
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if Path(results["checkpoint"] or "").resolve() != checkpoint.resolve():
+        raise ConfigurationError(
+            f"{path}: is of the checkpoint {results['checkpoint']}, not of {checkpoint}: choose "
+            "another folder with --out, or delete this one"
+        )
+    return results
+
+
+def _point(name: str, strength: float, unit: str, results: dict[str, Any]) -> dict[str, Any]:
+    sets = {each: results["figures"][each] for each in ("held_out", "seen")}
+    return {"treatment": name, "strength": strength, "unit": unit, **sets}
+
+
+def _show(points: Sequence[dict[str, Any]]) -> None:
+    print(f"\n{'treatment':<12}{'strength':>9}   AUC seen   held out")
+    for point in points:
+        cells = []
+        for each in ("seen", "held_out"):
+            auc = (point[each] or {}).get("auc")
+            cells.append("" if auc is None else f"{100 * auc:.1f} %")
+        print(f"{point['treatment']:<12}{point['strength']:>9g}{cells[0]:>11}{cells[1]:>11}")
