@@ -25,7 +25,8 @@ from deepfake_mtl.data.clips import (
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.corpora.faceforensics import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
-from deepfake_mtl.data.protocol import Fold, OnMissing, leave_out, parse_held_out
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
