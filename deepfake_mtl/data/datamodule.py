@@ -23,7 +23,7 @@ from deepfake_mtl.data.clips import (
     probe_videos,
 )
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.corpora.faceforensics import Compression
+from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out

@@ -12,7 +12,7 @@ _NAMED: Final = 5
 def describe_missing(
     missing: Mapping[str, Sequence[str]],
     asked: Mapping[str, int],
-    source: str,
+    named_by: str,
     remedy: str = "with --data.on_missing skip",
 ) -> str:
     """Say how many videos are missing, which, and what to do.
@@ -20,7 +20,7 @@ def describe_missing(
     Args:
         missing: Names of videos by method.
         asked: How many the list names, by method.
-        source: What names them, in the plural: ``the splits``.
+        named_by: What names them, with its verb: ``the splits name``.
         remedy: How to go on without them.
     """
     lines = []
@@ -33,7 +33,7 @@ def describe_missing(
     total = sum(map(len, missing.values()))
     return "\n".join(
         [
-            f"{total} of {sum(asked.values())} videos that {source} name are not there:",
+            f"{total} of {sum(asked.values())} videos that {named_by} are not there:",
             *lines,
             f"download them, or go on without them {remedy}",
         ]

@@ -8,6 +8,7 @@ from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
 from deepfake_mtl.data.splits import SPLIT_NAMES, SplitName, Splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """The videos of one leave-one-manipulation-out experiment.
@@ -107,7 +108,7 @@ def leave_out(
                 else:
                     missing.setdefault(method, []).append(name)
     if missing and on_missing == "error":
-        raise CorpusError(describe_missing(missing, asked, "the splits"))
+        raise CorpusError(describe_missing(missing, asked, "the splits name"))
     fold = Fold(
         held_out=held_out,
         train=tuple(chosen["train"]),
