@@ -174,7 +174,8 @@ class FaceForensicsTree(ABC):
             raise CorpusError(
                 f"{self.root}: not a FaceForensics++ folder: it should hold original_sequences and "
                 f"manipulated_sequences, but holds {', '.join(found) or 'nothing'}; "
-                "set --data.root to the folder that the official download script wrote to"
+                "set --data.root to the folder that the official download script wrote to, or name "
+                "another corpus (of prepare: --corpus)"
             )
 
     def _nothing_found(self) -> str:
