@@ -321,7 +321,9 @@ def test_preview_of_dfdc(preview: Path) -> None:
 # In the folder of FaceForensics++
 
 
-def test_faceshifter_and_faceforensics_are_tested_on_the_official_list(tmp_path: Path) -> None:
+def test_faceshifter_and_faceforensics_are_tested_on_the_official_list(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     people = [f"{number:03}" for number in range(8)]
     pairs = [(a, b) for a, b in zip(people[::2], people[1::2], strict=True)]
     pairs += [(b, a) for a, b in pairs]
@@ -343,6 +345,12 @@ def test_faceshifter_and_faceforensics_are_tested_on_the_official_list(tmp_path:
     }
     assert {record.key.split("/")[0] for record in corpus.index()} == {"faceshifter"}
     assert originals(corpus)["006_007"] == "006"
+    touch(tmp_path, "original_sequences/youtube/c23/videos/000.csv")  # boxes
+    corpus.index()
+    assert not caplog.records
+    touch(tmp_path, "original_sequences/youtube/c23/videos/000.mkv")
+    assert len(corpus.index()) == 16
+    assert "left out: 000.mkv" in caplog.text
 
     four = open_corpus("faceforensics", tmp_path)
     assert len(four.index()) == 8 + 4 * 8
