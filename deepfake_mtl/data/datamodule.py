@@ -22,11 +22,12 @@ from deepfake_mtl.data.clips import (
     probe_videos,
 )
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.corpora.faceforensics import Compression
+from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded, parse_degradation
+from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.opencv_threads import use_one_thread
-from deepfake_mtl.data.protocol import Fold, OnMissing, leave_out, parse_held_out
+from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits

@@ -2,16 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
 
+from deepfake_mtl.data.missing import OnMissing, describe_missing
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
 from deepfake_mtl.data.splits import SPLIT_NAMES, SplitName, Splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
-
-OnMissing = Literal["error", "skip"]
-
-_NAMED: Final = 5
-"""How many missing videos of a method an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ def leave_out(
                 else:
                     missing.setdefault(method, []).append(name)
     if missing and on_missing == "error":
-        raise CorpusError(_describe_missing(missing, asked))
+        raise CorpusError(describe_missing(missing, asked, "the splits name"))
     fold = Fold(
         held_out=held_out,
         train=tuple(chosen["train"]),
@@ -123,24 +118,6 @@ def leave_out(
     )
     _check_usable(fold)
     return fold
-
-
-def _describe_missing(missing: Mapping[str, Sequence[str]], asked: Mapping[str, int]) -> str:
-    lines = []
-    for method, names in missing.items():
-        if len(names) == asked[method]:
-            lines.append(f"  {method}: all {len(names)}")
-        else:
-            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            lines.append(f"  {method}: {len(names)} of {asked[method]} ({some})")
-    total = sum(map(len, missing.values()))
-    return "\n".join(
-        [
-            f"{total} of {sum(asked.values())} videos that the splits name are not there:",
-            *lines,
-            "download them, or go on without them with --data.on_missing skip",
-        ]
-    )
 
 
 def _check_usable(fold: Fold) -> None:

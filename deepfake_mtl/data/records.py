@@ -24,7 +24,7 @@ class VideoRecord:
     Attributes:
         corpus: Name of the corpus, for example ``faceforensics``.
         method: `ORIGINAL` or the name of the manipulation.
-        compression: ``raw``, ``c23`` or ``c40``.
+        compression: ``raw``, ``c23`` or ``c40``; ``native`` where a corpus is published in one.
         name: Name within its folder, for example ``004`` or ``004_982``.
         identities: Who is to be seen: the target first, then the source of a fake.
         path: A video file, or a folder of frames as images.

@@ -6,7 +6,8 @@ decoding another. ``docs/store.md`` describes every byte of it::
     store/
       store.json                                     what it was made from, and how
       index.jsonl                                    one line for each video
-      splits/{train,val,test}.json                   copied from the corpus
+      splits/{train,val,test}.json                   copied from the corpus, where it has them
+      test_list.txt                                  what is tested on; not of FaceForensics++
       crops/<method>/<compression>/<name>.crops
 """
 
@@ -19,15 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from deepfake_mtl.data.corpora.base import listed_videos
+from deepfake_mtl.data.corpora.faceforensics import FaceForensics, keys_of_test
 from deepfake_mtl.data.crop_files import read_header
 from deepfake_mtl.data.crop_format import REMEDY, SUFFIX, VERSION
 from deepfake_mtl.data.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.data.json_values import text_value, to_json
-from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 
 _FORMAT: Final = "deepfake_mtl face store"
+_TEST_LIST: Final = "test_list.txt"
 
 _log = logging.getLogger(__name__)
 
@@ -152,6 +157,20 @@ def write_index(root: Path) -> Path:
     return path
 
 
+def write_test_list(root: Path, keys: Iterable[str]) -> None:
+    """Write ``test_list.txt``.
+
+    Args:
+        root: The store.
+        keys: Of the videos to be tested on, whether the store has them or not.
+
+    Raises:
+        CorpusError: It cannot be written.
+    """
+    with open_whole(root / _TEST_LIST) as file:
+        file.append("".join(f"{key}\n" for key in sorted(keys)).encode())
+
+
 def remove_unfinished(root: Path) -> int:
     """Delete what killed runs left half written; only while no other run writes to the store.
 
@@ -167,14 +186,18 @@ def remove_unfinished(root: Path) -> int:
 class FaceStore:
     """The face crops of one compression of a corpus, in the place of its videos.
 
+    It is a `deepfake_mtl.data.corpora.Corpus`.
+
     Args:
         root: The folder that ``deepfake-mtl prepare`` wrote.
         compression: What is asked for; None takes what is there.
+        on_missing: Whether test videos that the store lacks are an error, or are left out with a
+            warning.
 
     Attributes:
         root: The folder.
         name: Of the corpus.
-        compression: ``raw``, ``c23`` or ``c40``.
+        compression: ``raw``, ``c23``, ``c40`` or ``native``.
         is_synthetic: Whether the corpus is a synthetic world.
         settings: How the crops were made.
 
@@ -182,8 +205,15 @@ class FaceStore:
         CorpusError: It is no store, of another version, or of another compression.
     """
 
-    def __init__(self, root: str | os.PathLike[str], compression: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        compression: str | None = None,
+        *,
+        on_missing: OnMissing = "error",
+    ) -> None:
         self.root = Path(root)
+        self.on_missing: OnMissing = on_missing
         self._info = read_store(self.root)
         self.name = self._info.corpus
         self.compression = self._info.compression
@@ -200,14 +230,14 @@ class FaceStore:
         """Where the lists of identities lie by default."""
         return self.root / "splits"
 
-    def index(self, methods: Sequence[str] = MANIPULATIONS) -> list[VideoRecord]:
+    def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
         """List the videos of originals and of some manipulations, without opening any.
 
         Where ``index.jsonl`` is missing, or there are files that it does not know, the headers of
         all files are read instead; that takes seconds where there are thousands.
 
         Args:
-            methods: Manipulations to look for beside the originals.
+            methods: Manipulations to look for beside the originals; None is all.
 
         Returns:
             Records in the order of `FaceForensics.index`; their paths are files of crops.
@@ -217,13 +247,42 @@ class FaceStore:
             VideoError: There is no index, and a header is damaged.
         """
         records = [self._record(line) for line in self._lines()]
-        records = [record for record in records if record.method in (ORIGINAL, *methods)]
+        if methods is not None:
+            records = [record for record in records if record.method in (ORIGINAL, *methods)]
         if not records:
+            wanted = "fakes" if methods is None else ", ".join(methods)
             raise CorpusError(
-                f"{self.root}: the store holds no crops of originals or of {', '.join(methods)}; "
+                f"{self.root}: the store holds no crops of originals or of {wanted}; "
                 "run `deepfake-mtl prepare` again, and see its report.csv"
             )
         return sorted(records, key=lambda record: (record.is_fake, record))
+
+    def test_list(self) -> list[str] | None:
+        """Return the keys of the videos that the corpus is tested on, in the store or not.
+
+        Those of ``test_list.txt``, or what ``splits/test.json`` stands for.
+
+        Raises:
+            CorpusError: The list cannot be read.
+            SplitError: The store has neither.
+        """
+        path = self.root / _TEST_LIST
+        try:
+            return path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            methods = FaceForensics.methods
+            return keys_of_test(self.splits_folder, self.name, self.compression, methods)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{path}: cannot be read ({error}); prepare it again") from error
+
+    def test_videos(self) -> list[VideoRecord]:
+        """List the videos of `test_list`.
+
+        Raises:
+            CorpusError: The store lacks some, and may not.
+            SplitError: The store has no list.
+        """
+        return listed_videos(self.index(), self.test_list(), self.on_missing)
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.root / "index.jsonl"

@@ -9,8 +9,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.corpora.faceforensics import COMPRESSIONS
+from deepfake_mtl.data.corpora import CORPORA, FaceForensics, open_corpus
+from deepfake_mtl.data.corpora.base import NATIVE
+from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
 from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
 from deepfake_mtl.data.store import FaceStore
 from deepfake_mtl.errors import ConfigurationError
@@ -33,10 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="STORE", help="folder of the store"
     )
     parser.add_argument(
-        "--corpus", choices=["faceforensics"], default="faceforensics", help="its layout"
+        "--corpus",
+        choices=tuple(CORPORA),
+        default=FaceForensics.name,
+        help="which corpus it is (default: %(default)s)",
     )
     parser.add_argument(
-        "--compression", choices=COMPRESSIONS, default="c23", help="default: %(default)s"
+        "--compression",
+        choices=(*COMPRESSIONS, NATIVE),
+        help=f"default: c23, or {NATIVE} where the corpus is published in one compression",
+    )
+    parser.add_argument(
+        "--on-missing",
+        choices=("error", "skip"),
+        default="error",
+        help="what to do about videos that a list of the corpus names and that are not there"
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--size",
@@ -91,7 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if videos had to be left out."""
     if arguments.workers < 1:
         raise ConfigurationError(f"--workers is {arguments.workers}: at least 1")
-    corpus = FaceForensics(arguments.root, arguments.compression)
+    corpus = open_corpus(
+        arguments.corpus, arguments.root, arguments.compression, on_missing=arguments.on_missing
+    )
     outcomes = prepare(corpus, arguments.out, _source(arguments), arguments.workers)
     contact_sheet(FaceStore(arguments.out).index(), arguments.out / SHEET)
     left_out = [each for each in outcomes if each.status == "left out"]

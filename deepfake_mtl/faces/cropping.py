@@ -127,11 +127,14 @@ class Cropper:
 
     @staticmethod
     def _borrowed(job: CropJob, frames: int) -> _Place | None:
-        """The squares of the original, where both have as many frames."""
+        """The squares of the original, where both have as many frames, of the same size."""
         if job.borrow is None or not job.borrow.is_file():
             return None
         original = read_header(job.borrow)
         if original.frames != frames:
+            return None
+        first = next(iterate_frames(job.record.path))  # knows of rotations, unlike the header
+        if (first.width, first.height) != (original.source_width, original.source_height):
             return None
         return _Place(np.array(original.squares), original.scores, original.boxes_from)
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import cv2
 from tqdm import tqdm
 
-from deepfake_mtl.data.corpora import FaceForensics
+from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
 from deepfake_mtl.data.reading import probe
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
@@ -25,6 +25,7 @@ from deepfake_mtl.data.store import (
     crops_path,
     remove_unfinished,
     write_index,
+    write_test_list,
 )
 from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError, VideoError
@@ -54,12 +55,13 @@ class Outcome:
     boxes_from: str = ""
 
 
-def prepare(corpus: FaceForensics, out: Path, source: CropSource, workers: int) -> list[Outcome]:
+def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) -> list[Outcome]:
     """Crop the subject's face out of every video of a corpus, and write a store.
 
-    Originals come first; a fake takes the squares of the original of its target. What is there
-    already is not done again. Files are written whole, so that a run that was stopped in whatever
-    way is finished by the next, and the store is the same byte for byte.
+    Originals come first; a fake takes the squares of the original of its target, where the corpus
+    tells which that is. What is there already is not done again. Files are written whole, so that a
+    run that was stopped in whatever way is finished by the next, and the store is the same byte for
+    byte.
 
     Args:
         corpus: What to crop.
@@ -71,11 +73,12 @@ def prepare(corpus: FaceForensics, out: Path, source: CropSource, workers: int) 
         One outcome a video, in the order of the corpus.
 
     Raises:
-        CorpusError: The folder holds something else, or a store with other settings; or it cannot
-            be written to.
+        CorpusError: The corpus or its test list is incomplete; or the folder holds something else,
+            or a store with other settings, or cannot be written to.
         ConfigurationError: The disk is too small, or the face detector cannot be used.
     """
     records = corpus.index()
+    test_list = _test_list(corpus, records)
     info = StoreInfo(
         corpus=corpus.name,
         compression=corpus.compression,
@@ -85,7 +88,10 @@ def prepare(corpus: FaceForensics, out: Path, source: CropSource, workers: int) 
     source.detector()  # fails here rather than in every worker
     create_store(out, info)
     remove_unfinished(out)
-    _copy_splits(corpus.splits_folder, out / "splits")
+    if corpus.splits_folder is not None:
+        _copy_splits(corpus.splits_folder, out / "splits")
+    if test_list is not None:
+        write_test_list(out, test_list)
     _check_disk(out, records, source)
     outcomes: dict[str, Outcome] = {}
     # Originals have to be finished before fakes take their squares.
@@ -109,13 +115,22 @@ def _crops(out: Path, record: VideoRecord) -> Path:
     return crops_path(out, record.method, record.compression, record.name)
 
 
-def _job(record: VideoRecord, corpus: FaceForensics, out: Path, *, with_masks: bool) -> CropJob:
-    target = crops_path(out, ORIGINAL, record.compression, record.identities[0])
+def _test_list(corpus: VideoCorpus, records: Iterable[VideoRecord]) -> list[str] | None:
+    """Keys of the videos to be tested on; None where the splits of the store say it."""
+    if corpus.name == FaceForensics.name:
+        return None
+    listed = corpus.test_list()
+    # Without a list all are tested on, those as well that are about to be left out.
+    return [record.key for record in records] if listed is None else listed
+
+
+def _job(record: VideoRecord, corpus: VideoCorpus, out: Path, *, with_masks: bool) -> CropJob:
+    original = corpus.original_of(record)
     masks = corpus.mask_path(record) if with_masks else None
     return CropJob(
         record=record,
         out=_crops(out, record),
-        borrow=None if record.method == ORIGINAL else target,
+        borrow=crops_path(out, ORIGINAL, record.compression, original) if original else None,
         masks=masks if masks and masks.exists() else None,
     )
 

@@ -1,5 +1,73 @@
 """One module a corpus: from a folder on disk to a list of records."""
 
-from deepfake_mtl.data.corpora.faceforensics import FaceForensics
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
 
-__all__ = ["FaceForensics"]
+from deepfake_mtl.data.corpora.base import Corpus, VideoCorpus
+from deepfake_mtl.data.corpora.celebdf import CelebDF
+from deepfake_mtl.data.corpora.deeperforensics import DeeperForensics
+from deepfake_mtl.data.corpora.deepfakedetection import DeepFakeDetection
+from deepfake_mtl.data.corpora.dfdc import DFDC
+from deepfake_mtl.data.corpora.dfdc_preview import DFDCPreview
+from deepfake_mtl.data.corpora.faceforensics import FaceForensics
+from deepfake_mtl.data.corpora.faceshifter import FaceShifter
+from deepfake_mtl.data.corpora.folder import RealFakeFolder
+from deepfake_mtl.data.corpora.uadfv import UADFV
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.errors import CorpusError
+
+__all__ = ["CORPORA", "Corpus", "FaceForensics", "VideoCorpus", "open_corpus"]
+
+
+class _Opens(Protocol):
+    def __call__(
+        self,
+        root: str | os.PathLike[str],
+        compression: str | None = None,
+        *,
+        on_missing: OnMissing = "error",
+    ) -> VideoCorpus: ...
+
+
+CORPORA: Final[Mapping[str, _Opens]] = MappingProxyType(
+    {
+        FaceForensics.name: FaceForensics,
+        FaceShifter.name: FaceShifter,
+        DeepFakeDetection.name: DeepFakeDetection,
+        CelebDF.name: CelebDF,
+        DFDC.name: DFDC,
+        DFDCPreview.name: DFDCPreview,
+        DeeperForensics.name: DeeperForensics,
+        UADFV.name: UADFV,
+        RealFakeFolder.name: RealFakeFolder,
+    }
+)
+"""The readers of all known corpora, by name."""
+
+
+def open_corpus(
+    name: str,
+    root: str | os.PathLike[str],
+    compression: str | None = None,
+    *,
+    on_missing: OnMissing = "error",
+) -> VideoCorpus:
+    """Open the folder of a corpus.
+
+    Args:
+        name: One of `CORPORA`.
+        root: The folder.
+        compression: ``raw``, ``c23`` or ``c40`` of what belongs to FaceForensics++, where None is
+            c23; of others None or ``native``.
+        on_missing: Whether videos that a list of the corpus names and that are not there are an
+            error, or are left out with a warning.
+
+    Raises:
+        CorpusError: The name is not known, the folder is not that of the corpus, or there is no
+            such compression.
+    """
+    if name not in CORPORA:
+        raise CorpusError(f"no corpus is named {name}; the known ones are {', '.join(CORPORA)}")
+    return CORPORA[name](root, compression, on_missing=on_missing)

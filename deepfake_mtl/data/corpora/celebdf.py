@@ -1,0 +1,123 @@
+"""Celeb-DF v2 (Li et al., CVPR 2020, arXiv 1909.12962)."""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Final
+
+from deepfake_mtl.data.corpora.base import CorpusReader
+from deepfake_mtl.data.corpora.scanning import check_folder, list_videos, ordered, report_others
+from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.errors import CorpusError
+
+TEST_LIST: Final = "List_of_testing_videos.txt"
+
+_FAKE: Final = "Celeb-synthesis"
+_NAMES: Final = {
+    "Celeb-real": re.compile(r"(id\d+)_\d+"),
+    "YouTube-real": re.compile(r"(\d+)"),
+    _FAKE: re.compile(r"(id\d+)_(id\d+)_\d+"),
+}
+"""What videos are called in each folder; the groups are who is to be seen."""
+
+_REAL_LABEL: Final = {"1": True, "0": False}
+"""Of the test list, in which 1 means real."""
+
+
+class CelebDF(CorpusReader):
+    """The videos of Celeb-DF v2, in the folders of its download.
+
+    ::
+
+        root/
+          Celeb-real/id0_0001.mp4               person 0, video 1
+          YouTube-real/00170.mp4                people of their own
+          Celeb-synthesis/id0_id1_0001.mp4      video 1 of person 0 with the face of person 1
+          List_of_testing_videos.txt            1 YouTube-real/00170.mp4      (1 means real)
+
+    The first person of a fake is whose video it is, the second whose face was put in (the authors
+    in issue 6 of yuezunli/celeb-deepfakeforensics). Its method is ``Celeb-synthesis``.
+
+    The test videos are those of ``List_of_testing_videos.txt``: 518, of which 178 are real.
+    """
+
+    name: ClassVar[str] = "celebdf"
+    title: ClassVar[str] = "Celeb-DF v2"
+
+    def index(self) -> list[VideoRecord]:
+        """List all videos.
+
+        Raises:
+            CorpusError: A video has no name of the corpus, or there are none.
+        """
+        report_others(self.root, (*_NAMES, TEST_LIST))
+        return ordered(
+            self.root,
+            [
+                self._record(folder, path)
+                for folder in _NAMES
+                for path in list_videos(self.root / folder)
+            ],
+        )
+
+    def test_list(self) -> list[str]:
+        """Return the keys of ``List_of_testing_videos.txt``.
+
+        Raises:
+            CorpusError: It is missing, or a line is not of its form or contradicts its folder.
+        """
+        path = self.root / TEST_LIST
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise CorpusError(
+                f"{path}: cannot be read ({error.strerror}); it is part of the download of "
+                f"{self.title}: put it there"
+            ) from error
+        return [
+            self._listed(f"{path}, line {number}", line)
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
+
+    def original_of(self, record: VideoRecord) -> str | None:
+        """Return the name of the video into which the face was put."""
+        if not record.is_fake:
+            return None
+        target, _, number = record.name.split("_")
+        return f"{target}_{number}"
+
+    def _check_root(self) -> None:
+        remedy = "unpack Celeb-DF v2 there, or name the folder that it was unpacked into"
+        check_folder(self.root, self.title, tuple(_NAMES), remedy)
+
+    def _record(self, folder: str, path: Path) -> VideoRecord:
+        name = path.name if path.is_dir() else path.stem
+        people = _NAMES[folder].fullmatch(name)
+        if not people:
+            raise CorpusError(
+                f"{path}: a video of {folder} is named {_NAMES[folder].pattern}; move this one "
+                "elsewhere or give it its official name"
+            )
+        return VideoRecord(
+            self.name, _method(folder), self.compression, name, people.groups(), path
+        )
+
+    def _listed(self, place: str, line: str) -> str:
+        label, _, video = line.strip().partition(" ")
+        video_path = PurePosixPath(video.strip())
+        folder = str(video_path.parent)
+        if label not in _REAL_LABEL or folder not in _NAMES:
+            raise CorpusError(
+                f"{place}: {line.strip()!r} is not of the form 1 YouTube-real/00170.mp4; restore "
+                "the official list"
+            )
+        if _REAL_LABEL[label] == (folder == _FAKE):
+            raise CorpusError(
+                f"{place}: {line.strip()!r} contradicts itself: in Celeb-DF 1 means real and 0 "
+                "fake; restore the official list"
+            )
+        return f"{self.name}/{_method(folder)}/{self.compression}/{video_path.stem}"
+
+
+def _method(folder: str) -> str:
+    return folder if folder == _FAKE else ORIGINAL

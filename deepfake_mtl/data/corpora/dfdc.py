@@ -1,0 +1,151 @@
+"""DFDC, the DeepFake Detection Challenge (Dolhansky et al., arXiv 2006.07397)."""
+
+import csv
+from pathlib import Path
+from typing import ClassVar, Final
+
+from deepfake_mtl.data.corpora.base import CorpusReader
+from deepfake_mtl.data.corpora.listed import listed_files, read_entries
+from deepfake_mtl.data.corpora.scanning import describe_content
+from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.errors import CorpusError
+
+METHOD: Final = "DFDC"
+"""Of all fakes: which of its methods made one was not published."""
+
+_PARTS: Final = "dfdc_train_part_*"
+_METADATA: Final = "metadata.json"
+_LABELS: Final = "labels.csv"
+_IS_FAKE: Final = {"REAL": False, "FAKE": True, "0": False, "1": True}
+"""Labels of ``metadata.json``, then of ``labels.csv``."""
+
+
+class DFDC(CorpusReader):
+    """The training parts and the test set of DFDC, as far as they are there.
+
+    ::
+
+        root/                                or one part itself: metadata.json and videos
+          dfdc_train_part_0/metadata.json    also below train/
+          dfdc_train_part_0/aagfhgtpmv.mp4
+          test/labels.csv                    filename,label: 1 means fake; also validation/
+          test/aalscayrfi.mp4                or test/videos/aalscayrfi.mp4
+
+    ``metadata.json`` is ``{"x.mp4": {"label": "FAKE", "split": "train", "original": "y.mp4"}}``.
+    Names begin with the folder of their list (``dfdc_train_part_0__aagfhgtpmv``), since nothing
+    forbids the same name in two of them. The method of all fakes is ``DFDC``.
+
+    An original and its fakes count as one person, whose name is that of the original; of test
+    videos each counts as a person of its own. Who the actors are was not published: the same one is
+    in many originals, so that intervals over identities are too narrow.
+
+    The test videos are those of ``test/labels.csv`` (or of a ``labels.csv`` in the root). Without
+    it all videos are tested on: those of the training parts that are there.
+    """
+
+    name: ClassVar[str] = "dfdc"
+    title: ClassVar[str] = "DFDC"
+
+    def index(self) -> list[VideoRecord]:
+        """List all videos that ``metadata.json`` and ``labels.csv`` name.
+
+        Raises:
+            CorpusError: A list is damaged or names videos that are not there, or videos are there
+                that no list gives a label.
+        """
+        listed = [record for part in self._parts() for record in self._trained(part)]
+        for folder in self._labelled():
+            listed += self._tested(folder)
+        return listed_files(
+            self.root, listed, (_METADATA, _LABELS), self.on_missing, "metadata.json or labels.csv"
+        )
+
+    def test_list(self) -> list[str] | None:
+        """Return the keys of the videos of ``labels.csv``; None where there is none.
+
+        Raises:
+            CorpusError: It is damaged.
+        """
+        folders = [folder for folder in self._labelled() if folder.name != "validation"]
+        return [record.key for folder in folders for record in self._tested(folder)] or None
+
+    def original_of(self, record: VideoRecord) -> str | None:
+        """Return the name of the original that ``metadata.json`` names."""
+        return record.identities[0] if record.identities[0] != record.name else None
+
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise CorpusError(f"{self.root}: no such folder; name the folder of {self.title}")
+        if not self._parts() and not self._labelled():
+            hint = (
+                "it is that of the preview: name the corpus dfdc_preview"
+                if (self.root / "dataset.json").is_file()
+                else "name the folder that the archives were unpacked into"
+            )
+            raise CorpusError(
+                f"{self.root}: not a folder of {self.title}: it should hold folders "
+                f"dfdc_train_part_N, or test/labels.csv, or one part's metadata.json, but holds "
+                f"{describe_content(self.root)}; {hint}"
+            )
+
+    def _parts(self) -> list[Path]:
+        """The folders of ``metadata.json``."""
+        parts = []
+        for pattern in (_PARTS, f"train/{_PARTS}"):
+            for folder in sorted(path for path in self.root.glob(pattern) if path.is_dir()):
+                # dfdc_train_part_00.zip unpacks to dfdc_train_part_00/dfdc_train_part_0.
+                parts += sorted(folder.glob(_PARTS)) or [folder]
+        alone = (self.root / _METADATA).is_file() and not (self.root / _LABELS).is_file()
+        return [self.root, *parts] if alone else parts
+
+    def _labelled(self) -> list[Path]:
+        """The folders of ``labels.csv``."""
+        folders = (self.root, self.root / "validation", self.root / "test")
+        return [folder for folder in folders if (folder / _LABELS).is_file()]
+
+    def _trained(self, part: Path) -> list[VideoRecord]:
+        path = part / _METADATA
+        records = []
+        for file, entry in read_entries(path).items():
+            original = entry.get("original") if entry.get("label") == "FAKE" else file
+            if not isinstance(original, str):
+                raise CorpusError(
+                    f"{path}: the fake {file} has no original; restore the official file"
+                )
+            records.append(self._record(path, part, file, entry.get("label"), original))
+        return records
+
+    def _tested(self, folder: Path) -> list[VideoRecord]:
+        path = folder / _LABELS
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise CorpusError(
+                f"{path}: cannot be read as CSV ({error}); restore the official file"
+            ) from error
+        videos = folder / "videos" if (folder / "videos").is_dir() else folder
+        return [
+            self._record(path, videos, row.get("filename"), row.get("label"), row.get("filename"))
+            for row in rows
+        ]
+
+    def _record(
+        self, source: Path, folder: Path, file: object, label: object, original: object
+    ) -> VideoRecord:
+        if not (isinstance(file, str) and isinstance(label, str) and isinstance(original, str)):
+            raise CorpusError(f"{source}: lacks a name or a label; restore the official file")
+        if label not in _IS_FAKE or Path(file).name != file:
+            raise CorpusError(
+                f"{source}: {file} has the label {label}, but labels are "
+                f"{', '.join(_IS_FAKE)}, of files beside the list; restore the official file"
+            )
+        prefix = "" if source.parent == self.root else f"{source.parent.name}__"
+        return VideoRecord(
+            corpus=self.name,
+            method=METHOD if _IS_FAKE[label] else ORIGINAL,
+            compression=self.compression,
+            name=prefix + Path(file).stem,
+            identities=(prefix + Path(original).stem,),
+            path=folder / file,
+        )

@@ -1,0 +1,212 @@
+"""The folders of FaceForensics++, which other corpora use as well."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+from deepfake_mtl.data.corpora.base import listed_videos
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, report_unexplained
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.errors import CorpusError
+
+Compression = Literal["raw", "c23", "c40"]
+COMPRESSIONS: Final[tuple[Compression, ...]] = ("raw", "c23", "c40")
+
+_FOLDERS: Final = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
+"""Folders that may hold a compression: some scripts say ``c0`` where the download says ``raw``."""
+
+_FORMS: Final = ("videos", "frames")
+_VIDEO_SUFFIX: Final = ".mp4"
+
+
+class FaceForensicsTree(ABC):
+    """Originals and some manipulations of one compression below a FaceForensics++ root.
+
+    Args:
+        root: The folder that holds ``original_sequences`` and ``manipulated_sequences``.
+        compression: ``raw``, ``c23`` or ``c40``; None is c23.
+        on_missing: Whether test videos that are not there are an error, or are left out with a
+            warning.
+
+    Attributes:
+        name: Of the corpus.
+        methods: Folders of its manipulations.
+        originals: Folder of its originals.
+
+    Raises:
+        CorpusError: The root is no FaceForensics++ folder.
+    """
+
+    name: ClassVar[str]
+    methods: ClassVar[tuple[str, ...]]
+    originals: ClassVar[str]
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        compression: str | None = None,
+        *,
+        on_missing: OnMissing = "error",
+    ) -> None:
+        compression = compression or "c23"
+        if compression not in COMPRESSIONS:
+            raise CorpusError(
+                f"compression {compression!r} is not one of {', '.join(COMPRESSIONS)}"
+            )
+        self.root = Path(root)
+        self.compression = compression
+        self.on_missing: OnMissing = on_missing
+        self._check_root()
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the folder was written by ``deepfake-mtl synthesize``."""
+        return (self.root / "synthetic.json").is_file()
+
+    def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
+        """List the videos of originals and of some manipulations, without opening any.
+
+        Args:
+            methods: Manipulations to look for beside the originals; None is all of the corpus.
+
+        Returns:
+            Records in the order of method and name. A method without videos contributes none:
+            what is missing is decided by what is asked for (`deepfake_mtl.data.protocol`).
+
+        Raises:
+            CorpusError: There is not a single video or frame folder of this compression.
+        """
+        methods = self.methods if methods is None else methods
+        for form in _FORMS:
+            records = [
+                record
+                for method in (ORIGINAL, *methods)
+                for folder in self._folders(method, form)
+                for record in self._records(folder, method, form)
+            ]
+            if records:
+                return sorted(records, key=lambda record: (record.is_fake, record))
+        raise CorpusError(self._nothing_found())
+
+    @abstractmethod
+    def test_list(self) -> list[str] | None:
+        """Return the keys of the official test list; None where there is none."""
+
+    def test_videos(self) -> list[VideoRecord]:
+        """List the videos of `test_list`, or all where there is no list.
+
+        Raises:
+            CorpusError: Some are missing, and may not be.
+            SplitError: The lists of identities are missing or wrong.
+        """
+        return listed_videos(self.index(), self.test_list(), self.on_missing)
+
+    @abstractmethod
+    def original_of(self, record: VideoRecord) -> str | None:
+        """Return the name of a fake's target; None of originals."""
+
+    def folder(self, method: str) -> Path:
+        """Return the folder of a method's compressions, whether it exists or not."""
+        if method == ORIGINAL:
+            return self.root / "original_sequences" / self.originals
+        return self.root / "manipulated_sequences" / method
+
+    def mask_path(self, record: VideoRecord) -> Path | None:
+        """Return where the video of a fake's masks lies if it was downloaded; None of originals."""
+        if not record.is_fake:
+            return None
+        return self.folder(record.method) / "masks" / "videos" / f"{record.name}{_VIDEO_SUFFIX}"
+
+    def _folders(self, method: str, form: str) -> list[Path]:
+        candidates = [self.folder(method) / name / form for name in _FOLDERS[self.compression]]
+        return [folder for folder in candidates if folder.is_dir()][:1]
+
+    @abstractmethod
+    def _identities(self, method: str, name: str) -> tuple[str, ...] | None:
+        """Who is to be seen; None if the name is none of the corpus."""
+
+    @abstractmethod
+    def _expected_name(self, method: str) -> str:
+        """What videos of a method are named, for messages."""
+
+    def _records(self, folder: Path, method: str, form: str) -> Iterator[VideoRecord]:
+        passed = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (twice as fast here)
+                if name.startswith("."):
+                    continue
+                if suffix.lower() != _VIDEO_SUFFIX if form == "videos" else not entry.is_dir():
+                    if suffix.lower() not in BOX_SUFFIXES:
+                        passed.append(Path(entry.path))
+                    continue
+                if form == "frames":
+                    name = entry.name
+                identities = self._identities(method, name)
+                if identities is None:
+                    expected = self._expected_name(method)
+                    raise CorpusError(
+                        f"{entry.path}: a video of {method} is named {expected}"
+                        f"{_VIDEO_SUFFIX if form == 'videos' else ''}; move this file elsewhere "
+                        "or give it its official name"
+                    )
+                yield VideoRecord(
+                    corpus=self.name,
+                    method=method,
+                    compression=self.compression,
+                    name=name,
+                    identities=identities,
+                    path=Path(entry.path),
+                )
+        report_unexplained(folder, sorted(passed))
+
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise CorpusError(
+                f"{self.root}: no such folder; --data.root names the folder of FaceForensics++, "
+                "which holds original_sequences and manipulated_sequences"
+            )
+        if not (self.root / "original_sequences").is_dir():
+            found = sorted(entry.name for entry in self.root.iterdir())[:8]
+            raise CorpusError(
+                f"{self.root}: not a FaceForensics++ folder: it should hold original_sequences and "
+                f"manipulated_sequences, but holds {', '.join(found) or 'nothing'}; "
+                "set --data.root to the folder that the official download script wrote to, or name "
+                "another corpus (of prepare: --corpus)"
+            )
+
+    def _nothing_found(self) -> str:
+        present = [
+            compression
+            for compression, folders in _FOLDERS.items()
+            for folder in folders
+            for form in _FORMS
+            if (self.folder(ORIGINAL) / folder / form).is_dir()
+        ]
+        hint = (
+            f"it has {', '.join(dict.fromkeys(present))}: choose with --data.compression"
+            if present
+            else "no compression is there"
+        )
+        return (
+            f"{self.root}: no videos of compression {self.compression} in "
+            f"{self.folder(ORIGINAL).relative_to(self.root)}/{self.compression}/videos; {hint}"
+        )
+
+
+def check_fakes(corpus: FaceForensicsTree, records: list[VideoRecord]) -> list[VideoRecord]:
+    """Return the records, among which there must be fakes.
+
+    Raises:
+        CorpusError: There are originals only.
+    """
+    if not any(record.is_fake for record in records):
+        method = corpus.methods[0]
+        raise CorpusError(
+            f"{corpus.folder(method)}: no videos of compression {corpus.compression}; download "
+            f"them with the script of FaceForensics++ (-d {method} -c {corpus.compression})"
+        )
+    return records
