@@ -1,20 +1,25 @@
 """What a run leaves behind: results, predictions, a page, pictures, and how its tasks agree."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from deepfake_mtl.data.clips import EvaluationClips
 from deepfake_mtl.data.datamodule import DeepfakeDataModule, Stage
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
+from deepfake_mtl.data.splits import SPLIT_NAMES
+from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.detector import Detector, LossObserver
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.conflict import ConflictRow
@@ -31,7 +36,7 @@ from deepfake_mtl.evaluation.results import (
 )
 from deepfake_mtl.evaluation.table import format_table
 from deepfake_mtl.losses import ConflictMeter
-from deepfake_mtl.metrics import VideoTable
+from deepfake_mtl.metrics import VideoScores, VideoTable
 
 
 class ResultsWriter(Callback):
@@ -46,7 +51,7 @@ class ResultsWriter(Callback):
     """
 
     def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._config = config
         self._corrupt: list[str] = []
 
@@ -61,15 +66,15 @@ class ResultsWriter(Callback):
         datamodule, detector = _datamodule(trainer), _detector(pl_module)
         predictions = _predictions(datamodule, "test", detector.test_table, detector.output_names)
         results = self._results(trainer, datamodule, detector, predictions)
-        write_predictions(self._folder, predictions)
-        write_results(self._folder, results)
-        chosen = choose_examples(predictions, detector.held_out)
+        write_predictions(self.folder, predictions)
+        write_results(self.folder, results)
+        chosen = choose_examples(predictions, results["held_out"])
         page = write_page(
-            self._folder,
+            self.folder,
             results,
             predictions,
             [Example(each, _frames(datamodule, each)) for each in chosen],
-            title=_title(detector.held_out),
+            title=_title(results["held_out"]),
         )
         print(format_table(results))
         print(f"Results, predictions and a page are in {page.parent}: open {page}")
@@ -82,7 +87,7 @@ class ResultsWriter(Callback):
         predictions = _predictions(
             _datamodule(trainer), "predict", detector.predict_table, detector.output_names
         )
-        path = write_predictions(self._folder / "predict", predictions)
+        path = write_predictions(self.folder / "predict", predictions)
         print(f"Scores of {len(predictions)} videos are in {path}")
 
     def _results(
@@ -94,10 +99,13 @@ class ResultsWriter(Callback):
     ) -> Results:
         report = datamodule.report()
         counts: Counts = {"missing": report.missing, "corrupt": self._corrupt}
-        for split in ("train", "val", "test"):
-            methods = report.counts[split]
-            real = methods[ORIGINAL]
-            counts[split] = {"real": real, "fake": sum(methods.values()) - real}
+        for split in SPLIT_NAMES:
+            if methods := report.counts.get(split):
+                real = methods.get(ORIGINAL, 0)
+                counts[split] = {"real": real, "fake": sum(methods.values()) - real}
+        # What no detector is trained on is unseen, too.
+        other = {each.method for each in predictions} - set(MANIPULATION_CLASSES)
+        held_out = [*detector.held_out, *sorted(other)]
         results: Results = {
             "schema_version": SCHEMA_VERSION,
             "corpus": {
@@ -106,11 +114,11 @@ class ResultsWriter(Callback):
                 "compression": report.compression,
                 "synthetic": report.synthetic,
             },
-            "held_out": list(detector.held_out),
+            "held_out": held_out,
             "seed": report.seed,
             "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
             "counts": counts,
-            "figures": evaluate(predictions, detector.held_out, float(detector.threshold)),
+            "figures": evaluate(predictions, held_out, float(detector.threshold)),
             "config": dict(self._config),
             "versions": environment(),
         }
@@ -215,6 +223,76 @@ class GradientConflictMonitor(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class FeatureWriter(Callback):
+    """Writes the features of the test videos: ``features.npz``, beside the results.
+
+    It holds ``features`` (float32, videos x features of the primary task's encoder, each the mean
+    over a video's clips), ``keys`` and ``methods`` (str, videos), sorted by key.
+
+    Args:
+        write: Whether to do so.
+    """
+
+    def __init__(self, write: bool = False) -> None:
+        self._write = write
+        self._means: VideoScores | None = None
+        self._latest: Tensor | None = None
+        self._handle: RemovableHandle | None = None
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Listen to the encoder."""
+        if not self._write:
+            return
+        encoder = _detector(pl_module).encoder
+
+        def keep(_module: torch.nn.Module, _inputs: object, features: Tensor) -> None:
+            self._latest = features
+
+        self._means = VideoScores(encoder.feature_dim).to(pl_module.device)
+        self._handle = encoder.register_forward_hook(keep)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: object,  # noqa: ARG002
+        batch: Any,  # noqa: ANN401 (Lightning's)
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Take in the features of a batch."""
+        if self._means is not None and self._latest is not None:
+            self._means.update(
+                batch["video"], batch["clip_index"], batch["manipulation"], self._latest
+            )
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Write the file."""
+        if self._means is None:
+            return
+        table = self._means.compute()
+        if not trainer.is_global_zero:
+            return
+        records = _datamodule(trainer).records("test")
+        rows = sorted(range(len(table)), key=lambda row: records[int(table.video[row])].key)
+        found = [records[int(table.video[row])] for row in rows]
+        with open_whole(_results_folder(trainer) / "features.npz") as file:
+            content = io.BytesIO()
+            np.savez_compressed(
+                content,
+                features=table.outputs[rows].float().numpy(),
+                keys=np.array([record.key for record in found]),
+                methods=np.array([record.method for record in found]),
+            )
+            file.append(content.getvalue())
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Listen no longer, also after an interruption."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = self._means = self._latest = None
+
+
 class ClipStrip(Callback):
     """Logs some training clips to TensorBoard as the network sees them, once an epoch.
 
@@ -307,6 +385,12 @@ def _gather(failures: Sequence[str]) -> list[str]:
 def _monitors(trainer: pl.Trainer) -> list[GradientConflictMonitor]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [each for each in callbacks if isinstance(each, GradientConflictMonitor)]
+
+
+def _results_folder(trainer: pl.Trainer) -> Path:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    folders = [each.folder for each in callbacks if isinstance(each, ResultsWriter)]
+    return folders[0] if folders else Path(trainer.default_root_dir)
 
 
 def _finite(value: float) -> float | None:

@@ -14,7 +14,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from deepfake_mtl.data.protocol import parse_held_out
-from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
@@ -223,8 +223,8 @@ class Detector(pl.LightningModule):
         table = self.test_scores.compute()
         self.test_scores.reset()
         self.test_table = table
-        held_out = [MANIPULATION_CLASSES.index(method) for method in self.held_out]
-        unseen = torch.isin(table.label, torch.tensor(held_out, dtype=torch.int64))
+        labels = [MANIPULATION_CLASSES.index(method) for method in self.held_out]
+        unseen = torch.isin(table.label, torch.tensor([*labels, OTHER_MANIPULATION]))
         for name, chosen in (("held_out", unseen), ("seen", ~unseen)):
             self._log_table(f"test/{name}", table, chosen | (table.label == 0))
 

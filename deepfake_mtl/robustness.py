@@ -14,7 +14,7 @@ from typing import Any, Final
 from deepfake_mtl.data.degradations import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.training import run_trainer_command
+from deepfake_mtl.training import results_folder, run_trainer_command
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: all",
     )
     parser.add_argument(
+        "--data.test_on", dest="test_on", metavar="CORPUS", help="as of `deepfake-mtl test`"
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="default: the run folder of the checkpoint"
     )
 
@@ -42,7 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     """Run the command."""
     folder = arguments.out or arguments.ckpt_path.parent.parent
-    untreated = _test(folder, _UNTREATED, None, arguments.ckpt_path, options)
+    words = [*options, f"--ckpt_path={arguments.ckpt_path}", f"--trainer.default_root_dir={folder}"]
+    if arguments.test_on is not None:
+        words.append(f"--data.test_on={arguments.test_on}")
+
+    def test(degradation: str | None) -> dict[str, Any]:
+        place = results_folder(folder, arguments.test_on, degradation)
+        return _test(place / "results.json", arguments.ckpt_path, words, degradation)
+
+    untreated = test(None)
     size = untreated["config"]["data"]["size"]
     points = [_point(_UNTREATED, 0.0, "", untreated)]
     for name in arguments.treatments:
@@ -50,26 +61,23 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
         for strength in treatment.strengths:
             if name == "downscale" and strength >= size:
                 continue  # does nothing
-            results = _test(folder, name, strength, arguments.ckpt_path, options)
+            results = test(f"{name}:{strength:g}")
             points.append(_point(name, strength, treatment.unit, results))
     content = {"schema_version": SCHEMA_VERSION, "points": points}
-    path = write_whole(folder / "robustness.json", json.dumps(content, indent=2) + "\n")
+    place = results_folder(folder, arguments.test_on, None)
+    path = write_whole(place / "robustness.json", json.dumps(content, indent=2) + "\n")
     _show(points)
     print(f"All figures are in {path}")
     return 0
 
 
 def _test(
-    folder: Path, name: str, strength: float | None, checkpoint: Path, options: Sequence[str]
+    path: Path, checkpoint: Path, words: Sequence[str], degradation: str | None
 ) -> dict[str, Any]:
     """Run a test, unless it is done, and return its results."""
-    place = folder / "robustness" / (name if strength is None else f"{name}-{strength:g}")
-    path = place / "results.json"
     if not path.is_file():
-        words = [f"--ckpt_path={checkpoint}", f"--trainer.default_root_dir={place}"]
-        if strength is not None:
-            words.append(f"--data.degradation={name}:{strength:g}")
-        run_trainer_command(["test", *options, *words])
+        more = [] if degradation is None else [f"--data.degradation={degradation}"]
+        run_trainer_command(["test", *words, *more])
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if Path(results["checkpoint"] or "").resolve() != checkpoint.resolve():
         raise ConfigurationError(

@@ -20,9 +20,15 @@ from pytorch_lightning.cli import (
 )
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from deepfake_mtl.callbacks import ClipStrip, GradientConflictMonitor, ResultsWriter
+from deepfake_mtl.callbacks import (
+    ClipStrip,
+    FeatureWriter,
+    GradientConflictMonitor,
+    ResultsWriter,
+)
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.data.degradations import parse_degradation
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
@@ -77,7 +83,7 @@ class DetectorCLI(LightningCLI):
 
     Everything that a command writes goes to its run folder, `trainer.default_root_dir`:
     ``config.yaml``, ``checkpoints/{best,last}.ckpt``, ``tensorboard/``, and after a test
-    ``results.json``, ``predictions.csv`` and ``results.html``.
+    ``results.json``, ``predictions.csv`` and ``results.html``; see `results_folder`.
 
     Args:
         words: The subcommand and its options.
@@ -107,6 +113,7 @@ class DetectorCLI(LightningCLI):
         parser.link_arguments("data.held_out", "model.held_out")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(GradientConflictMonitor, "conflict")
+        parser.add_lightning_class_args(FeatureWriter, "features")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/auc",
@@ -141,9 +148,11 @@ class DetectorCLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(
                 run, name="tensorboard", version=str(self.subcommand), default_hp_metric=False
             )
+        data = self.config_init[self.subcommand].data
+        folder = results_folder(run, data.test_on, data.degradation)
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        callbacks += [ResultsWriter(run, self.config_dump), self._last_checkpoint(run)]
+        callbacks += [ResultsWriter(folder, self.config_dump), self._last_checkpoint(run)]
         if trainer.loggers:
             callbacks.extend([ClipStrip(), LearningRateMonitor("step")])
         return trainer
@@ -237,6 +246,23 @@ class _RunConfig(SaveConfigCallback):
                 self.config, str(partial), skip_none=False, overwrite=True, multifile=False
             )
             partial.replace(path)
+
+
+def results_folder(run: Path, test_on: str | None, degradation: str | None) -> Path:
+    """Return where a test writes to: a folder of its own for each corpus and degradation.
+
+    Args:
+        run: The run folder.
+        test_on: As of the datamodule.
+        degradation: Likewise.
+    """
+    if test_on is not None:
+        name, separator, _ = test_on.partition("=")
+        run = run / "tests" / (name if separator else Path(name).resolve().name)
+    if degradation is not None:
+        name, strength = parse_degradation(degradation)
+        run = run / "robustness" / f"{name}-{strength:g}"
+    return run
 
 
 def _checkpoints_folder(run: str) -> str:

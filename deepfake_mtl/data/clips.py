@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from deepfake_mtl.data.reading import probe, read_clip
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, VideoRecord
+from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.sampling import Draw
 from deepfake_mtl.data.transforms import ClipTransform
 from deepfake_mtl.data.video_info import VideoInfo
@@ -38,7 +38,7 @@ class ClipSample(TypedDict):
         clip: RGB frames, uint8, 3 x T x size x size.
         second_clip: Another view of the same video, likewise; where one was asked for.
         is_fake: 0 for an original, 1 for a manipulated video.
-        manipulation: Position in `MANIPULATION_CLASSES`.
+        manipulation: See `deepfake_mtl.data.records.VideoRecord.manipulation`.
         video: Position of the video in the dataset's records.
         clip_index: Which clip of the video, or the number of the draw.
         valid: Whether `clip` holds what was asked for; false only where skipping is allowed.
@@ -175,7 +175,7 @@ class _ClipDataset:
         return ClipSample(
             clip=clip,
             is_fake=int(record.is_fake),
-            manipulation=MANIPULATION_CLASSES.index(record.method),
+            manipulation=record.manipulation,
             video=video,
             clip_index=clip_index,
             valid=valid,

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NotRequired, TypedDict
@@ -21,7 +22,7 @@ from deepfake_mtl.data.clips import (
     TrainingClips,
     probe_videos,
 )
-from deepfake_mtl.data.corpora import FaceForensics
+from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded, parse_degradation
@@ -38,7 +39,12 @@ from deepfake_mtl.data.transforms import (
     ClipTransform,
     EvaluationTransform,
 )
-from deepfake_mtl.errors import CheckpointError, ConfigurationError, VideoError
+from deepfake_mtl.errors import (
+    CheckpointError,
+    ConfigurationError,
+    CorpusError,
+    VideoError,
+)
 
 RANDOM_SPLITS: Final = "random"
 
@@ -56,7 +62,7 @@ class ClipBatch(TypedDict):
         clip: uint8, B x 3 x T x size x size.
         second_clip: uint8, likewise; in training, where a second view is asked for.
         is_fake: int64, B.
-        manipulation: int64, B; position in `MANIPULATION_CLASSES`.
+        manipulation: int64, B; see `deepfake_mtl.data.records.VideoRecord.manipulation`.
         video: int64, B; position in the records of the stage.
         clip_index: int64, B.
     """
@@ -80,7 +86,7 @@ class CorpusReport:
         synthetic: Whether it is a synthetic world.
         splits: Where the lists of identities came from.
         seed: Base of the random choices of the training.
-        counts: Videos by split and method.
+        counts: Videos by split and method; of the test alone where that is on another corpus.
         missing: Number of videos that the splits name and the corpus lacks, by method.
         corrupt: Videos that could not be read, with the reason.
     """
@@ -134,6 +140,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: What is done to training clips (all assumptions).
         on_missing: ``skip`` goes on without videos that the splits name but are not there.
         on_corrupt: ``skip`` goes on without videos that cannot be decoded.
+        test_on: Another corpus to test on: ``<name>=<folder>``, with a name among
+            `deepfake_mtl.data.corpora.CORPORA`, or the folder of a store of face crops. Its
+            official test list is tested, or all of it where there is none.
         degradation: What is done to the clips of a test or a prediction, ``<treatment>:<strength>``
             such as ``jpeg:50``; see `deepfake_mtl.data.degradations.TREATMENTS`.
         allow_other_crops: Go on with a checkpoint that was trained on crops made otherwise.
@@ -160,6 +169,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
         on_missing: OnMissing = "error",
         on_corrupt: OnCorrupt = "error",
+        test_on: str | None = None,
         degradation: str | None = None,
         allow_other_crops: bool = False,
         seed: int | None = None,
@@ -183,6 +193,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self.augmentation = augmentation
         self.on_missing: OnMissing = on_missing
         self.on_corrupt: OnCorrupt = on_corrupt
+        self.test_on = test_on
         if degradation is not None:
             parse_degradation(degradation)  # rather now than in a worker
         self.degradation = degradation
@@ -192,7 +203,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "root", "held_out", "compression", "splits", "split_seed", "clip_length",
             "clip_stride", "size", "eval_clips_per_video", "on_missing", "on_corrupt",
         )  # fmt: skip
-        self._corpus: FaceForensics | FaceStore | None = None
+        self._corpus: Corpus | None = None
         self._fold: Fold | None = None
         self._split_digest = ""
         self._videos: dict[Stage, ProbedVideos] = {}
@@ -215,8 +226,16 @@ class DeepfakeDataModule(pl.LightningDataModule):
             ConfigurationError: Options do not fit each other or the data.
         """
         self._check_sampler_replacement()
+        if self.test_on is not None and stage != "test":
+            raise ConfigurationError(
+                f"data.test_on is {self.test_on}, but it is for tests alone: leave it out, or name "
+                "the corpus by data.root"
+            )
         if stage == "predict":
             self._prepare("predict", self._find_corpus().index())
+            return
+        if self.test_on is not None:
+            self._prepare("test", self._find_corpus().test_videos())
             return
         if self._fold is None:
             self._announce(self.find_fold())
@@ -236,9 +255,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
             SplitError: The lists of identities are missing or wrong.
         """
         if self._fold is None:
-            corpus = self._find_corpus()
-            records = corpus.index()
-            splits = self._read_splits(corpus, records)
+            records = self._find_corpus().index()
+            splits = self._read_splits(records)
             self._split_digest = fingerprint(splits)
             self._fold = leave_out(records, splits, self.held_out, self.on_missing)
         return self._fold
@@ -252,14 +270,17 @@ class DeepfakeDataModule(pl.LightningDataModule):
         if self._corpus is None:
             raise ConfigurationError("there is nothing to report before setup()")
         fold = self._fold
+        counts = fold.counts() if fold else {}
+        if self.test_on is not None:
+            counts = {"test": dict(Counter(record.method for record in self.records("test")))}
         return CorpusReport(
             corpus=self._corpus.name,
-            root=str(self.root),
-            compression=self.compression,
+            root=str(self._corpus.root),
+            compression=self._corpus.compression,
             synthetic=self._corpus.is_synthetic,
             splits=self._splits_origin(),
             seed=self._base_seed(),
-            counts=fold.counts() if fold else {},
+            counts=counts,
             missing={m: len(names) for m, names in fold.missing.items()} if fold else {},
             corrupt=list(self._corrupt),
         )
@@ -373,22 +394,33 @@ class DeepfakeDataModule(pl.LightningDataModule):
             _check_crops(state_dict.get("crops"), self._crops())
         self.seed = int(state_dict["seed"])
 
-    def _find_corpus(self) -> FaceForensics | FaceStore:
+    def _find_corpus(self) -> Corpus:
         if self._corpus is None:
-            kind = FaceStore if is_store(self.root) else FaceForensics
-            self._corpus = kind(self.root, self.compression)
+            self._corpus = self._open_corpus()
         return self._corpus
+
+    def _open_corpus(self) -> Corpus:
+        if self.test_on is None:
+            kind = FaceStore if is_store(self.root) else FaceForensics
+            return kind(self.root, self.compression, on_missing=self.on_missing)
+        name, separator, root = self.test_on.partition("=")
+        if is_store(root or name):
+            return FaceStore(root or name, on_missing=self.on_missing)
+        if not separator:
+            raise CorpusError(
+                f"{self.test_on}: is no store of face crops; name the corpus, as in "
+                f"celebdf={self.test_on} (there are {', '.join(CORPORA)})"
+            )
+        return open_corpus(name, root, on_missing=self.on_missing)
 
     def _crops(self) -> dict[str, Any] | None:
         """How the crops were made; None of whole frames."""
         return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
 
-    def _read_splits(
-        self, corpus: FaceForensics | FaceStore, records: Sequence[VideoRecord]
-    ) -> Splits:
+    def _read_splits(self, records: Sequence[VideoRecord]) -> Splits:
         if self.splits == RANDOM_SPLITS:
             return random_splits(records, self.split_seed)
-        return read_splits(self.splits or corpus.splits_folder)
+        return read_splits(self._splits_origin())
 
     def _splits_origin(self) -> str:
         if self.splits == RANDOM_SPLITS:

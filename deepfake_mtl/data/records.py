@@ -13,6 +13,9 @@ MANIPULATIONS: Final = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 MANIPULATION_CLASSES: Final = (ORIGINAL, *MANIPULATIONS)
 """Names of the manipulation labels; the position of a name is its label, whatever is held out."""
 
+OTHER_MANIPULATION: Final = len(MANIPULATION_CLASSES)
+"""The label of manipulations that no detector is trained on, as other corpora have them."""
+
 BINARY_CLASSES: Final = ("real", "fake")
 """Names of the labels of real or fake, likewise."""
 
@@ -46,3 +49,10 @@ class VideoRecord:
     def key(self) -> str:
         """Identifies the video: the same name stands under every method and compression."""
         return f"{self.corpus}/{self.method}/{self.compression}/{self.name}"
+
+    @property
+    def manipulation(self) -> int:
+        """Position of the method in `MANIPULATION_CLASSES`, or `OTHER_MANIPULATION`."""
+        if self.method in MANIPULATION_CLASSES:
+            return MANIPULATION_CLASSES.index(self.method)
+        return OTHER_MANIPULATION
