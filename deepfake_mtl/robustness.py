@@ -14,7 +14,8 @@ from typing import Any, Final
 from deepfake_mtl.data.degradations import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.training import results_folder, run_trainer_command
+from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.training import run_trainer_command
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""

@@ -28,10 +28,10 @@ from deepfake_mtl.callbacks import (
 )
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
-from deepfake_mtl.data.degradations import parse_degradation
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
+from deepfake_mtl.run_folder import results_folder
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -246,23 +246,6 @@ class _RunConfig(SaveConfigCallback):
                 self.config, str(partial), skip_none=False, overwrite=True, multifile=False
             )
             partial.replace(path)
-
-
-def results_folder(run: Path, test_on: str | None, degradation: str | None) -> Path:
-    """Return where a test writes to: a folder of its own for each corpus and degradation.
-
-    Args:
-        run: The run folder.
-        test_on: As of the datamodule.
-        degradation: Likewise.
-    """
-    if test_on is not None:
-        name, separator, _ = test_on.partition("=")
-        run = run / "tests" / (name if separator else Path(name).resolve().name)
-    if degradation is not None:
-        name, strength = parse_degradation(degradation)
-        run = run / "robustness" / f"{name}-{strength:g}"
-    return run
 
 
 def _checkpoints_folder(run: str) -> str:

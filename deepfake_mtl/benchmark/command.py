@@ -77,6 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="best",
         help="which one is tested (default: %(default)s, by validation AUC)",
     )
+    parser.add_argument(
+        "--test_on",
+        action="append",
+        default=[],
+        metavar="CORPUS",
+        help="test on another corpus too, as of data.test_on; may be given several times",
+    )
+    parser.add_argument("--robustness", action="store_true", help="test on degraded videos, too")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and run nothing")
 
 
@@ -85,7 +93,13 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     if arguments.jobs < 1:
         raise ConfigurationError(f"--jobs is {arguments.jobs}: at least 1")
     plan = make_plan(_axes(arguments))
-    base = Base(tuple(arguments.config), tuple(options), arguments.checkpoint)
+    base = Base(
+        tuple(arguments.config),
+        tuple(options),
+        arguments.checkpoint,
+        tuple(arguments.test_on),
+        arguments.robustness,
+    )
     runs = take_shard(plan.runs, arguments.shard) if arguments.shard else plan.runs
     _show(plan, runs, base, arguments)
     if arguments.dry_run:
@@ -120,7 +134,7 @@ def _axes(arguments: argparse.Namespace) -> dict[str, list[str]]:
 def _show(plan: Plan, runs: Sequence[Run], base: Base, arguments: argparse.Namespace) -> None:
     """Print the plan, after all of its configurations were tried."""
     axes = ", ".join(f"{len(values)} {axis}" for axis, values in plan.axes.items())
-    states = [state_of(arguments.out, each) for each in runs]
+    states = [state_of(arguments.out, each, base) for each in runs]
     shard = f"; shard {arguments.shard}: {len(runs)}" if arguments.shard else ""
     print(f"{len(plan.runs)} runs ({axes}){shard}; {states.count('finished')} are finished.")
     for fold, counts in _check(runs, base).items():

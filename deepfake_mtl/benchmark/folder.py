@@ -11,9 +11,11 @@ from deepfake_mtl.benchmark.plan import Plan, Run, make_plan
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.run_folder import results_folder
 
 PLAN: Final = "plan.json"
 RESULTS: Final = "results.json"
+ROBUSTNESS: Final = "robustness.json"
 FAILURE: Final = "failure.txt"
 SCHEMA_VERSION: Final = 1
 
@@ -43,18 +45,30 @@ class Base:
         configs: Configuration files, the later over the earlier ones.
         options: Options of ``deepfake-mtl fit`` and ``test``.
         checkpoint: The checkpoint that is tested: ``best`` or ``last``.
+        test_on: Corpora that it is tested on beside its own, as of ``data.test_on``.
+        robustness: Whether it is tested on degraded videos, too.
     """
 
     configs: tuple[str, ...]
     options: tuple[str, ...]
     checkpoint: Literal["best", "last"]
+    test_on: tuple[str, ...] = ()
+    robustness: bool = False
 
     def words(self) -> list[str]:
         """Options of ``deepfake-mtl fit`` and ``test``, configuration files first."""
         return [*(f"--config={find_config(name)}" for name in self.configs), *self.options]
 
+    def files(self) -> list[str]:
+        """Files in the folder of a run that is finished."""
+        others = [results_folder(Path(), each, None) / RESULTS for each in self.test_on]
+        return [RESULTS, *map(str, others), *([ROBUSTNESS] if self.robustness else [])]
+
     def description(self) -> dict[str, str]:
-        """What must not change while a benchmark grows; files by their contents."""
+        """What must not change while a benchmark grows; files by their contents.
+
+        Further tests may be asked for later.
+        """
         digests = [
             hashlib.sha256(Path(find_config(name)).read_bytes()).hexdigest()[:16]
             for name in self.configs
@@ -130,10 +144,10 @@ def read_plan(folder: Path) -> PlanContent:
     return content
 
 
-def state_of(folder: Path, run: Run) -> State:
+def state_of(folder: Path, run: Run, base: Base) -> State:
     """What has become of a run."""
     place = folder / run.name
-    if (place / RESULTS).is_file():
+    if all((place / file).is_file() for file in base.files()):
         return "finished"
     if (place / FAILURE).is_file():
         return "failed"

@@ -15,9 +15,10 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
-from deepfake_mtl.benchmark.folder import FAILURE, RESULTS, Base
+from deepfake_mtl.benchmark.folder import FAILURE, RESULTS, ROBUSTNESS, Base, state_of
 from deepfake_mtl.benchmark.plan import Run
 from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.run_folder import results_folder
 
 LOG: Final = "log.txt"
 
@@ -99,7 +100,7 @@ class _Starter:
         environment = self._environments.get()
         try:
             with _lock(place / _LOCK, f"{run.name}: waiting for a process that is at it") as lock:
-                if (place / RESULTS).is_file():
+                if state_of(self._folder, run, self._base) == "finished":
                     return Outcome(run, "finished")
                 (place / FAILURE).unlink(missing_ok=True)
                 reason = self._train_and_test(run, place, environment, lock)
@@ -125,15 +126,26 @@ class _Starter:
         # Files first: one after an option would override it in silence.
         words.sort(key=lambda word: not word.startswith("--config="))
         words += [f"--trainer.default_root_dir={place}", "--trainer.enable_progress_bar=false"]
-        last = place / "checkpoints" / "last.ckpt"
-        resume = [f"--ckpt_path={last}"] if last.is_file() else []
-        reason = self._start(["fit", *words, *resume], place, environment, lock)
-        if not reason:
-            test = ["test", *words, f"--ckpt_path={self._base.checkpoint}"]
-            reason = self._start(test, place, environment, lock)
-        if not reason and not (place / RESULTS).is_file():
-            reason = f"no {RESULTS} was written; see {place / LOG}"
-        return reason
+        for command in self._commands(place, words):
+            reason = self._start(command, place, environment, lock)
+            if reason:
+                return reason
+        missing = [file for file in self._base.files() if not (place / file).is_file()]
+        return f"no {missing[0]} was written; see {place / LOG}" if missing else ""
+
+    def _commands(self, place: Path, words: list[str]) -> Iterator[list[str]]:
+        """Yield what is still to be done for a run, step by step."""
+        checkpoint = place / "checkpoints" / f"{self._base.checkpoint}.ckpt"
+        test = ["test", *words, f"--ckpt_path={checkpoint}"]
+        if not (place / RESULTS).is_file():
+            last = place / "checkpoints" / "last.ckpt"
+            yield ["fit", *words, *([f"--ckpt_path={last}"] if last.is_file() else [])]
+            yield test
+        for corpus in self._base.test_on:
+            if not (results_folder(place, corpus, None) / RESULTS).is_file():
+                yield [*test, f"--data.test_on={corpus}"]
+        if self._base.robustness and not (place / ROBUSTNESS).is_file():
+            yield ["robustness", *words, f"--ckpt_path={checkpoint}", f"--out={place}"]
 
     def _start(self, words: list[str], place: Path, environment: dict[str, str], lock: int) -> str:
         """Run a command to its end; returns why it failed, or nothing."""

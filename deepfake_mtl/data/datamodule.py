@@ -50,6 +50,9 @@ RANDOM_SPLITS: Final = "random"
 
 _MOST_WORKERS: Final = 8
 
+_SAME_PEOPLE: Final = ("faceforensics", "faceshifter")
+"""Corpora of the people of FaceForensics++, whose test must not be of people who were learnt."""
+
 _log = logging.getLogger(__name__)
 
 Stage = Literal["train", "val", "test", "predict"]
@@ -235,7 +238,10 @@ class DeepfakeDataModule(pl.LightningDataModule):
             self._prepare("predict", self._find_corpus().index())
             return
         if self.test_on is not None:
-            self._prepare("test", self._find_corpus().test_videos())
+            corpus = self._find_corpus()
+            if corpus.name in _SAME_PEOPLE and (corpus.root / "splits").is_dir():
+                self._split_digest = fingerprint(read_splits(corpus.root / "splits"))
+            self._prepare("test", corpus.test_videos())
             return
         if self._fold is None:
             self._announce(self.find_fold())

@@ -1,5 +1,7 @@
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +86,24 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     )
     assert "learning_rate is -1.0" in failure.read_text()
     assert len(figures(out)) == 1
+
+    # Further tests may be asked for later: what was trained is not trained again.
+    (finished,) = out.rglob("results.json")
+    checkpoint = finished.parent / "checkpoints" / "last.ckpt"
+    before = checkpoint.stat().st_mtime_ns, finished.stat().st_mtime_ns
+    elsewhere = f"--test_on=faceshifter={tiny_corpus}"
+    assert main(words(tiny_corpus, out, *sweep, elsewhere)) == 1
+    assert "no videos" in capfd.readouterr().err
+    assert not list(out.rglob("tests/*/results.json"))
+    shutil.copytree(tiny_corpus, tmp_path / "more")
+    fakes = tmp_path / "more" / "manipulated_sequences"
+    (fakes / "FaceSwap").rename(fakes / "FaceShifter")
+    elsewhere = f"--test_on=faceshifter={tmp_path / 'more'}"
+    assert main(words(tiny_corpus, out, *sweep, elsewhere)) == 1
+    assert "1 of 2 runs are finished" in capfd.readouterr().out
+    (other,) = out.rglob("tests/faceshifter/results.json")
+    assert set(json.loads(other.read_text())["figures"]["recall"]) == {"original", "FaceShifter"}
+    assert (checkpoint.stat().st_mtime_ns, finished.stat().st_mtime_ns) == before
 
 
 def test_what_is_wrong_is_said_before_anything_is_run(
