@@ -28,6 +28,11 @@ class Difference:
     p_value: float
     knows_seeds: bool
 
+    def turned(self) -> "Difference":
+        """The same as second minus first."""
+        bounds = self.interval and Interval(-self.interval.high, -self.interval.low)
+        return Difference(-self.value, bounds, self.p_value, self.knows_seeds)
+
     def is_shown(self, corrected: float) -> bool:
         """Whether it may be said that the one is above the other.
 
