@@ -33,6 +33,9 @@ class _Tool:
 _TOOLS: Final = {
     "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
     "prepare": _Tool("deepfake_mtl.faces.command", "crop the faces of a corpus into a store"),
+    "report": _Tool(
+        "deepfake_mtl.evaluation.benchmark_report.command", "tables and a page of a benchmark"
+    ),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 

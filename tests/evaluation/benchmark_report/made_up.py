@@ -107,7 +107,7 @@ def write_benchmark(
     losses=LOSSES,
     held_out=MANIPULATIONS,
     seeds=(0, 1),
-    finished=lambda settings: True,
+    finished=lambda _: True,
     more_axes=None,
     **options,
 ):
