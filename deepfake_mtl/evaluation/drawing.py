@@ -26,7 +26,7 @@ TEXT, MUTED, LINE, *_OTHERS = _VARIABLES
 GROUP_COLOURS: Final = _OTHERS[:3]
 """Of originals, seen and held-out manipulations."""
 
-_LINE_COLOURS: Final = _OTHERS[3:]
+LINE_COLOURS: Final = _OTHERS[3:]
 _DASHES: Final = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 _MARKS: Final = 9
@@ -62,7 +62,7 @@ def line_style(place: int, lines: int) -> dict[str, Any]:
         lines: How many there are.
     """
     return {
-        "color": _LINE_COLOURS[round(place * (len(_LINE_COLOURS) - 1) / max(lines - 1, 1))],
+        "color": LINE_COLOURS[round(place * (len(LINE_COLOURS) - 1) / max(lines - 1, 1))],
         "linestyle": _DASHES[place % len(_DASHES)],
         "linewidth": 1.6,
         "marker": _MARKERS[place % len(_MARKERS)],

@@ -73,7 +73,7 @@ def train_by_test(benchmark: Benchmark) -> list[Matrix]:
     return matrices
 
 
-def tested_elsewhere(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
+def elsewhere_matrix(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
     """A figure of all videos of the further tests, a row for each configuration and fold.
 
     Args:

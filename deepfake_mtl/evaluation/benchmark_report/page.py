@@ -1,9 +1,10 @@
 """A benchmark as one HTML file that needs nothing beside it."""
 
+import re
 from collections.abc import Sequence
 from typing import TypedDict
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
@@ -62,6 +63,7 @@ def render_page(report: Report, title: str) -> str:
     environment.filters["points"] = points
     environment.filters["p_value"] = p_value
     environment.filters["shade"] = shade
+    environment.filters["breakable"] = breakable
     return environment.get_template("benchmark.html").render(
         title=title,
         report=report,
@@ -96,6 +98,11 @@ def points(difference: float) -> str:
 def p_value(chance: float) -> str:
     """A p value with three decimals."""
     return "< 0.001" if chance < 0.001 else f"{chance:.3f}"
+
+
+def breakable(name: str) -> Markup:
+    """A name, escaped, that a line may break behind an underscore, a dot or a comma."""
+    return Markup(re.sub(r"([_.,=])", r"\1<wbr>", str(escape(name))))  # noqa: S704
 
 
 def shade(share: float) -> str:

@@ -13,6 +13,7 @@ from deepfake_mtl.evaluation.benchmark_report.curves import FALSE_ALARMS
 from deepfake_mtl.evaluation.benchmark_report.features import Projection, shown
 from deepfake_mtl.evaluation.drawing import (
     GROUP_COLOURS,
+    LINE_COLOURS,
     MUTED,
     STYLE,
     line_style,
@@ -22,7 +23,14 @@ from deepfake_mtl.evaluation.drawing import (
 )
 from deepfake_mtl.evaluation.predictions import sort_methods
 
-_SEEN_MARKERS: Final = ("s", "^", "D", "v", "P")
+# Squares in the colour of what was seen, then others that differ from it in colour as well.
+_SEEN: Final = (
+    ("s", GROUP_COLOURS[1]),
+    ("^", LINE_COLOURS[1]),
+    ("D", MUTED),
+    ("v", LINE_COLOURS[4]),
+    ("P", LINE_COLOURS[2]),
+)
 
 
 def rocs_svg(curves: Mapping[int, NDArray[Any]], lines: int, name: str) -> str:
@@ -131,17 +139,17 @@ def mark_svg(method: str, methods: Sequence[str], held_out: Sequence[str], name:
         figure = Figure(figsize=(0.2, 0.2))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(-1, 1), ylim=(-1, 1))
         axes.axis("off")
-        axes.plot([0], [0], **{**_mark(method, methods, held_out), "markersize": 6})
+        axes.plot([0], [0], **{**_mark(method, methods, held_out), "markersize": 7})
         return svg_of(figure, "Mark")
 
 
 def _mark(method: str, methods: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
-    """Originals are dots, what was held out crosses, what was seen has a shape for each method."""
-    style: dict[str, Any] = {"linestyle": "none", "markersize": 3.5, "markeredgewidth": 0}
+    """Originals are dots, what was held out crosses, what was seen has a shape each."""
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     if method == ORIGINAL:
         return {**style, "color": GROUP_COLOURS[0], "marker": "o"}
     if method in held_out:
         return {**style, "color": GROUP_COLOURS[2], "marker": "x", "markeredgewidth": 1.3}
     seen = sort_methods(set(methods) - {ORIGINAL, *held_out})
-    marker = _SEEN_MARKERS[seen.index(method) % len(_SEEN_MARKERS)]
-    return {**style, "color": GROUP_COLOURS[1], "marker": marker, "alpha": 0.85}
+    marker, colour = _SEEN[seen.index(method) % len(_SEEN)]
+    return {**style, "color": colour, "marker": marker, "alpha": 0.85}

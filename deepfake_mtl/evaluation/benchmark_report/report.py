@@ -10,7 +10,7 @@ from deepfake_mtl.evaluation.benchmark_report.cells import Cells
 from deepfake_mtl.evaluation.benchmark_report.comparisons import Comparisons
 from deepfake_mtl.evaluation.benchmark_report.curves import Robustness, read_robustness
 from deepfake_mtl.evaluation.benchmark_report.features import Projection, read_projections
-from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, tested_elsewhere, train_by_test
+from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, elsewhere_matrix, train_by_test
 from deepfake_mtl.evaluation.benchmark_report.questions import Answer, answer, further_sides
 from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, read_benchmark
 from deepfake_mtl.evaluation.benchmark_report.setup import Setup, read_setup
@@ -107,7 +107,7 @@ def make_report(folder: Path, figure: FigureName, resamples: int = 2000) -> Repo
         comparisons,
         answer(benchmark, comparisons),
         train_by_test(benchmark),
-        tested_elsewhere(benchmark, figure),
+        elsewhere_matrix(benchmark, figure),
         robustness,
         projections,
         setup,

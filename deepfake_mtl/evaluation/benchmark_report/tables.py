@@ -79,12 +79,14 @@ class Table:
         of: Of which videos.
         folds: The columns; None is the mean over the folds.
         rows: For each configuration an entry a column.
+        is_tested: Whether differences from the best were tested.
     """
 
     figure: FigureName
     of: SetName
     folds: Sequence[str | None]
     rows: Mapping[str, Sequence[Entry]]
+    is_tested: bool
 
     @property
     def title(self) -> str:
@@ -95,12 +97,6 @@ class Table:
     def heads(self) -> list[str]:
         """The names of the columns."""
         return [AVERAGE if fold is None else fold for fold in self.folds]
-
-    @property
-    def is_tested(self) -> bool:
-        """Whether differences from the best were tested."""
-        entries = [entry for row in self.rows.values() for entry in row]
-        return any(entry.is_like_best is not None for entry in entries)
 
 
 def make_tables(
@@ -120,22 +116,13 @@ def make_tables(
     folds: list[str | None] = [*benchmark.folds]
     if len(folds) > 1:
         folds.append(None)
-    return [
-        Table(
-            name,
-            of,
-            folds,
-            _rows(
-                benchmark,
-                cells,
-                folds,
-                (name, of),
-                comparisons if (name, of) == (figure, "held_out") else None,
-            ),
-        )
-        for name in sorted(FIGURES, key=lambda name: name != figure)
-        for of in SETS
-    ]
+    tables = []
+    for name in sorted(FIGURES, key=lambda name: name != figure):
+        for of in SETS:
+            tested = comparisons if (name, of) == (figure, "held_out") else None
+            rows = _rows(benchmark, cells, folds, (name, of), tested)
+            tables.append(Table(name, of, folds, rows, tested is not None))
+    return tables
 
 
 def _rows(

@@ -54,9 +54,11 @@ class People:
         self._numbers = identity_groups(identities)
         self.groups = len(set(self._numbers.values()))
         self.resamples = resamples
-        generator = np.random.default_rng(seed)
-        shares = np.full(self.groups, 1 / max(1, self.groups))
-        self._counts = generator.multinomial(max(0, self.groups - 1), shares, size=resamples)
+        self._counts = np.zeros((resamples, self.groups), dtype=np.int64)
+        if self.groups > 1:
+            shares = np.full(self.groups, 1 / self.groups)
+            generator = np.random.default_rng(seed)
+            self._counts = generator.multinomial(self.groups - 1, shares, size=resamples)
 
     def weights(self, keys: Iterable[str]) -> NDArray[np.float64]:
         """How many times each video is in each resample.
