@@ -63,7 +63,7 @@ class Answer:
 
     Attributes:
         question: The question.
-        context: What else is the same on both sides, such as ``model.separate_encoders=true``;
+        context: What else is the same on both sides, such as ``separate_encoders=true``;
             empty if there are no further axes.
         text: The answer, in words.
         comparisons: What it rests on; none if it cannot be answered.
@@ -125,7 +125,7 @@ def _answer(
             for fold in benchmark.folds
             if not any(run.test for run in benchmark.of(configuration, fold))
         ]
-        why = f"runs missing: {', '.join(missing)}" if missing else "the figure does not exist"
+        why = f"runs missing: {'; '.join(missing)}" if missing else "the figure does not exist"
         return Answer(question, context, f"Cannot be answered: {why}.", ())
     text = _per_fold(question, sides[0], rests_on) if several else _one(question, *sides, rests_on)
     return Answer(question, context, text, rests_on)
@@ -164,12 +164,7 @@ def _contexts(benchmark: Benchmark) -> dict[str, dict[str, str]]:
     if LOSSES not in benchmark.axes:
         return found
     for run in benchmark.runs:
-        others = [
-            f"{axis}={run.settings[axis]}"
-            for axis in benchmark.other_axes
-            if axis != LOSSES and len(benchmark.axes[axis]) > 1
-        ]
-        names = found.setdefault(", ".join(others), {})
+        names = found.setdefault(", ".join(benchmark.further(run)), {})
         names[run.settings[LOSSES]] = benchmark.configuration(run)
     return found
 

@@ -116,12 +116,20 @@ class Benchmark:
 
     def configuration(self, run: Run) -> str:
         """The name of a run's configuration: its losses, and whatever else differs."""
-        parts = [
-            run.settings[axis] if axis == LOSSES else f"{axis}={run.settings[axis]}"
-            for axis in self.other_axes
-            if axis == LOSSES or len(self.axes[axis]) > 1
+        losses = [run.settings[LOSSES]] if LOSSES in self.axes else []
+        return ", ".join([*losses, *self.further(run)]) or "all runs"
+
+    def further(self, run: Run) -> list[str]:
+        """What a run's configuration has beside its losses, of axes with more than one value.
+
+        An axis goes by the last part of its name, unless another one ends alike.
+        """
+        axes = [axis for axis in self.other_axes if axis != LOSSES and len(self.axes[axis]) > 1]
+        ends = [axis.rsplit(".", 1)[-1] for axis in axes]
+        return [
+            f"{end if ends.count(end) == 1 else axis}={run.settings[axis]}"
+            for axis, end in zip(axes, ends, strict=True)
         ]
-        return ", ".join(parts) or "all runs"
 
     def of(self, configuration: str, fold: str) -> list[Run]:
         """The runs of a cell of the table, one for each seed."""

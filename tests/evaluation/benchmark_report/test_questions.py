@@ -112,12 +112,12 @@ def test_further_axes_make_configurations_and_ask_anew(tmp_path):
     )
     benchmark = report.benchmark
     assert benchmark.configurations == [
-        f"{losses}, model.separate_encoders={separate}"
+        f"{losses}, separate_encoders={separate}"
         for losses in ("binary_ce", "binary_ce_manipulation_ce")
         for separate in ("false", "true")
     ]
     assert [(each.context, each.text) for each in report.answers if each.comparisons] == [
-        (f"model.separate_encoders={separate}", "Yes.") for separate in ("false", "true")
+        (f"separate_encoders={separate}", "Yes.") for separate in ("false", "true")
     ]
 
 
