@@ -1,6 +1,6 @@
 """What was trained on against what is tested on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,26 +96,6 @@ def elsewhere_matrix(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
         if any(values := [value(benchmark.of(configuration, fold), name) for name in names])
     ]
     return Matrix(figure, names, rows) if rows else None
-
-
-def fold_matrix(
-    benchmark: Benchmark, value: Callable[[str, str], float | None], title: str
-) -> Matrix:
-    """Configuration x fold.
-
-    Args:
-        benchmark: The runs.
-        value: Of a configuration and a fold.
-        title: What it is of.
-    """
-    return Matrix(
-        title,
-        benchmark.folds,
-        [
-            Row(name, [value(name, fold) for fold in benchmark.folds], frozenset())
-            for name in benchmark.configurations
-        ],
-    )
 
 
 def as_json(matrix: Matrix) -> Mapping[str, object]:
