@@ -37,6 +37,9 @@ _TOOLS: Final = {
         "deepfake_mtl.benchmark.command", "fit and test every configuration and fold"
     ),
     "robustness": _Tool("deepfake_mtl.robustness", "test a checkpoint on degraded videos"),
+    "report": _Tool(
+        "deepfake_mtl.evaluation.benchmark_report.command", "tables and a page of a benchmark"
+    ),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -96,7 +96,7 @@ def random_splits(records: Iterable[VideoRecord], seed: int) -> dict[SplitName, 
         SplitError: There are fewer than three groups of identities.
     """
     videos = list(records)
-    groups = _connected_identities(videos)
+    groups = connected_identities(video.identities for video in videos)
     if len(groups) < len(SPLIT_NAMES):
         raise SplitError(
             f"a random split needs at least {len(SPLIT_NAMES)} groups of people who share no fake, "
@@ -129,6 +129,33 @@ def random_splits(records: Iterable[VideoRecord], seed: int) -> dict[SplitName, 
     }
 
 
+def connected_identities(shown: Iterable[Sequence[str]]) -> list[set[str]]:
+    """Group people who are to be seen in one video, directly or through others.
+
+    Args:
+        shown: For each video who is to be seen in it; videos that show nobody make no group.
+
+    Returns:
+        The groups, sorted by their first member: the same whatever the order of the videos.
+    """
+    parents: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        parents.setdefault(identity, identity)
+        while parents[identity] != identity:
+            parents[identity] = parents[parents[identity]]
+            identity = parents[identity]
+        return identity
+
+    for identities in shown:
+        for identity in identities:
+            parents[root(identity)] = root(identities[0])
+    groups: dict[str, set[str]] = {}
+    for identity in sorted(parents):
+        groups.setdefault(root(identity), set()).add(identity)
+    return sorted(groups.values(), key=min)
+
+
 def fingerprint(splits: Splits) -> str:
     """Return a short digest of who is in which split, to tell whether two runs agree on it."""
     content = {split: sorted(splits[split].identities) for split in SPLIT_NAMES}
@@ -157,23 +184,3 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
             raise SplitError(f"{path}: {json.dumps(entry)} is not a pair of names; {remedy}")
         pairs.append((entry[0], entry[1]))
     return pairs
-
-
-def _connected_identities(videos: Iterable[VideoRecord]) -> list[set[str]]:
-    parents: dict[str, str] = {}
-
-    def root(identity: str) -> str:
-        parents.setdefault(identity, identity)
-        while parents[identity] != identity:
-            parents[identity] = parents[parents[identity]]
-            identity = parents[identity]
-        return identity
-
-    for video in videos:
-        first = root(video.identities[0])
-        for identity in video.identities[1:]:
-            parents[root(identity)] = first
-    groups: dict[str, set[str]] = {}
-    for identity in sorted(parents):
-        groups.setdefault(root(identity), set()).add(identity)
-    return sorted(groups.values(), key=min)

@@ -1,21 +1,20 @@
 """The results of a test as one HTML file that needs nothing beside it."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypedDict, get_args
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
-from deepfake_mtl.evaluation.conflict import conflict_series
+from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
 from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.evaluation.predictions import Group, Prediction
+from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.evaluation.results import Results
 from deepfake_mtl.metrics import roc_auc, roc_curve
 from deepfake_mtl.metrics.binary import RocCurve
@@ -25,9 +24,6 @@ _GROUP_TITLES: Final[dict[Group, str]] = {
     "seen": "Seen manipulations",
     "held_out": "Held-out manipulations",
 }
-
-
-_POINTS: Final = 40  # more of them on a line cannot be told from those on other lines
 
 
 class _Card(TypedDict):
@@ -41,21 +37,6 @@ class _Gallery(TypedDict):
     title: str
     right: list[_Card]
     wrong: list[_Card]
-
-
-class _Stage(TypedDict):
-    name: str
-    line: Markup
-    mean_cosine: float | None
-    share_below_zero: float | None
-
-
-class _Conflict(TypedDict):
-    first: str
-    second: str
-    picture: Markup
-    block: int  # number of measurements to a point
-    stages: list[_Stage]
 
 
 def write_page(
@@ -81,38 +62,32 @@ def write_page(
         DeepfakeMTLError: If a score is not finite.
         OSError: If the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("deepfake_mtl.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = table.percent
-    environment.filters["signed"] = table.signed
-    environment.filters["zip"] = zip
-    text = environment.get_template("results.html").render(
-        title=title,
-        results=results,
-        synthetic=table.SYNTHETIC,
-        absent=table.ABSENT,
-        original=ORIGINAL,
-        seen=table.seen_methods(results),
-        calibrated=table.calibrated_name(results),
-        threshold=table.threshold_of(results),
-        rows=table.report_rows(results),
-        reasons=table.reasons(results),
-        readout_columns=table.READOUT_COLUMNS,
-        readout_rows=table.readout_rows(results),
-        readout_notes=table.readout_notes,
-        readout_title=table.readout_title,
-        clips=_clips(predictions),
-        roc=_roc(results, predictions),
-        histogram=_histogram(results, predictions),
-        conflicts=_conflicts(results),
-        rule=RULE,
-        galleries=_galleries(results, examples),
-        config=json.dumps(results["config"], indent=2, ensure_ascii=False, default=str),
+    text = (
+        template_environment()
+        .get_template("results.html")
+        .render(
+            title=title,
+            results=results,
+            synthetic=table.SYNTHETIC,
+            absent=table.ABSENT,
+            original=ORIGINAL,
+            seen=table.seen_methods(results),
+            calibrated=table.calibrated_name(results),
+            threshold=table.threshold_of(results),
+            rows=table.report_rows(results),
+            reasons=table.reasons(results),
+            readout_columns=table.READOUT_COLUMNS,
+            readout_rows=table.readout_rows(results),
+            readout_notes=table.readout_notes,
+            readout_title=table.readout_title,
+            clips=_clips(predictions),
+            roc=_roc(results, predictions),
+            histogram=_histogram(results, predictions),
+            conflicts=conflict_views(results.get("gradient_conflict", []), "conflict"),
+            rule=RULE,
+            galleries=_galleries(results, examples),
+            config=json.dumps(results["config"], indent=2, ensure_ascii=False, default=str),
+        )
     )
     return write_whole(folder / "results.html", text)
 
@@ -151,33 +126,6 @@ def _histogram(results: Results, predictions: Sequence[Prediction]) -> Markup | 
     if not scores:
         return None
     return Markup(figures.histogram_svg(scores, table.threshold_of(results)))  # noqa: S704
-
-
-def _conflicts(results: Results) -> list[_Conflict]:
-    conflicts: list[_Conflict] = []
-    found = conflict_series(results.get("gradient_conflict", []))
-    for pair, ((first, second), groups) in enumerate(found.items()):
-        name = f"conflict-{pair}"
-        block = math.ceil(max(len(series.steps) for series in groups.values()) / _POINTS)
-        blocks = [series.blocks(block) for series in groups.values()]
-        conflicts.append(
-            {
-                "first": table.words(first),
-                "second": table.words(second),
-                "picture": Markup(figures.conflict_svg(blocks, name)),  # noqa: S704
-                "block": block,
-                "stages": [
-                    {
-                        "name": group,
-                        "line": Markup(figures.stage_svg(stage, len(groups), f"{name}-{stage}")),  # noqa: S704
-                        "mean_cosine": series.mean_cosine,
-                        "share_below_zero": series.share_below_zero,
-                    }
-                    for stage, (group, series) in enumerate(groups.items())
-                ],
-            }
-        )
-    return conflicts
 
 
 def _galleries(results: Results, examples: Sequence[Example]) -> list[_Gallery]:

@@ -17,7 +17,7 @@ from deepfake_mtl.evaluation.figures import frames_as_png
 from deepfake_mtl.evaluation.page import write_page
 from tests.evaluation import world
 
-VOID = {"meta", "img", "br", "path", "use"}
+VOID = {"meta", "img", "br", "path", "use", "wbr"}
 
 
 class Reader(HTMLParser):

@@ -1,0 +1,148 @@
+"""The figures of a benchmark: of each configuration and fold, over its seeds."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Evaluated
+from deepfake_mtl.evaluation.statistics import (
+    FigureName,
+    Interval,
+    People,
+    Sampled,
+    Scored,
+    combine,
+    interval,
+    over_seeds,
+)
+
+SetName = Literal["held_out", "seen"]
+SETS: Final[tuple[SetName, ...]] = get_args(SetName)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A figure of one configuration and fold, or its mean over the folds.
+
+    Attributes:
+        by_seed: The figure with each seed that is there; over several folds, that all of them have.
+        seeds: Number of seeds that are there; over several folds, the least of them.
+        planned: Number of seeds that were planned; over several folds, the least of them.
+        sampled: Their mean, with people and seeds drawn again.
+        interval: None where there are too few people.
+    """
+
+    by_seed: Mapping[str, float]
+    seeds: int
+    planned: int
+    sampled: Sampled
+    interval: Interval | None
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return self.sampled.value
+
+    @property
+    def deviation(self) -> float | None:
+        """Over the seeds, with one degree of freedom taken off; None for a single seed."""
+        values = list(self.by_seed.values())
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+class Cells:
+    """All figures of a benchmark, computed when they are first asked for.
+
+    Args:
+        benchmark: The runs.
+        resamples: Number of resamples of the people, the same for every figure.
+        seed: Of all draws.
+
+    Attributes:
+        people: Of the tests of all runs.
+    """
+
+    def __init__(self, benchmark: Benchmark, resamples: int = 2000, seed: int = 0) -> None:
+        self._benchmark = benchmark
+        self._seed = seed
+        self._known: dict[tuple[str, str | None, FigureName, SetName], Cell | None] = {}
+        identities = {
+            prediction.key: prediction.identities
+            for run in benchmark.finished
+            if run.test
+            for prediction in run.test.predictions
+        }
+        self.people = People(identities, resamples, seed)
+
+    def cell(
+        self, configuration: str, fold: str | None, figure: FigureName, of: SetName = "held_out"
+    ) -> Cell | None:
+        """A figure of one configuration.
+
+        Args:
+            configuration: Its name.
+            fold: What was held out, or None for the mean over all folds.
+            figure: Which one.
+            of: Originals against what was held out, or against what was seen.
+
+        Returns:
+            None if no run has it; for the mean, if any of the folds lacks it, since means over
+            different folds cannot be compared.
+        """
+        key = configuration, fold, figure, of
+        if key not in self._known:
+            make = self._mean if fold is None else self._one
+            self._known[key] = make(configuration, fold or "", figure, of)
+        return self._known[key]
+
+    def _one(self, configuration: str, fold: str, figure: FigureName, of: SetName) -> Cell | None:
+        runs = self._benchmark.of(configuration, fold)
+        by_seed: dict[str, float] = {}
+        draws = []
+        for run in runs:
+            if run.test is None:
+                continue
+            scored = scored_set(run.test, of)
+            value = scored.value(figure)
+            if value is not None:
+                by_seed[run.seed] = value
+                draws.append(scored.draws(figure, self.people))
+        if not by_seed:
+            return None
+        name = zlib.crc32(f"{configuration}/{fold}".encode())
+        sampled = over_seeds(
+            list(by_seed.values()), np.stack(draws), self.people.groups, self._seed + name
+        )
+        return Cell(by_seed, len(by_seed), len(runs), sampled, interval(sampled))
+
+    def _mean(self, configuration: str, _: str, figure: FigureName, of: SetName) -> Cell | None:
+        cells = [self.cell(configuration, fold, figure, of) for fold in self._benchmark.folds]
+        found = [cell for cell in cells if cell is not None]
+        if not found or len(found) < len(cells):
+            return None
+        seeds = [seed for seed in found[0].by_seed if all(seed in cell.by_seed for cell in found)]
+        sampled = combine([(1 / len(found), cell.sampled) for cell in found])
+        return Cell(
+            {seed: float(np.mean([cell.by_seed[seed] for cell in found])) for seed in seeds},
+            min(cell.seeds for cell in found),
+            min(cell.planned for cell in found),
+            sampled,
+            interval(sampled),
+        )
+
+
+def scored_set(test: Evaluated, of: SetName) -> Scored:
+    """The originals of a test together with what was held out, or with all else."""
+    held_out = test.results["held_out"]
+    wanted = [each for each in test.predictions if each.group(held_out) in ("original", of)]
+    return Scored.of(wanted, test.threshold)
+
+
+def scored_method(test: Evaluated, method: str) -> Scored:
+    """The originals of a test together with one manipulation."""
+    wanted = [each for each in test.predictions if each.method in (ORIGINAL, method)]
+    return Scored.of(wanted, test.threshold)

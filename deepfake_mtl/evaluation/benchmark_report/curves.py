@@ -1,0 +1,182 @@
+"""Curves of a benchmark, as numbers: ROC, gradient conflicts and robustness."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.evaluation.benchmark_report.cells import SetName, scored_set
+from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Run
+from deepfake_mtl.evaluation.conflict import ConflictRow
+from deepfake_mtl.evaluation.statistics import FigureName
+from deepfake_mtl.metrics import roc_curve
+
+FALSE_ALARMS: Final = np.linspace(0, 1, 101)
+"""Where the mean ROC of several seeds is computed."""
+
+ROBUSTNESS_VERSION: Final = 1
+UNTREATED: Final = "none"
+
+
+def mean_roc(runs: Sequence[Run]) -> NDArray[np.float64] | None:
+    """The mean ROC of several trainings, held-out manipulation against originals.
+
+    Averaged, not pooled: scores of two networks are on two scales, and pooling them would punish
+    that. At each rate of false alarms it is the mean of the rates of true ones.
+
+    Returns:
+        Array like `FALSE_ALARMS`, or None if no training has a ROC.
+    """
+    curves = []
+    for run in runs:
+        if run.test is None:
+            continue
+        scored = scored_set(run.test, "held_out")
+        curve = roc_curve(torch.from_numpy(scored.scores), torch.from_numpy(scored.fake))
+        if curve is not None:
+            curves.append(np.interp(FALSE_ALARMS, curve.fpr.numpy(), curve.tpr.numpy()))
+    return np.mean(curves, axis=0) if curves else None
+
+
+def mean_conflict(runs: Sequence[Run]) -> list[ConflictRow]:
+    """Gradient conflicts averaged over trainings, step by step; geometric means of the ratios."""
+    found: dict[tuple[int, str, str, str], list[ConflictRow]] = {}
+    for run in runs:
+        for row in run.test.results.get("gradient_conflict", []) if run.test else []:
+            first, second = row["tasks"]
+            found.setdefault((row["step"], row["group"], first, second), []).append(row)
+    rows: list[ConflictRow] = []
+    for (step, group, first, second), same in found.items():
+        ratios = [row["norm_ratio"] for row in same]
+        log = _mean(math.log(ratio) for ratio in ratios if ratio is not None and ratio > 0)
+        rows.append(
+            {
+                "step": step,
+                "group": group,
+                "tasks": [first, second],
+                "cosine": _mean(row["cosine"] for row in same),
+                "norm_ratio": None if log is None else math.exp(log),
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """How a treatment of the test videos changes the figures.
+
+    Attributes:
+        treatment: What was done to them.
+        unit: Of its strength; may be empty.
+        strengths: In the order in which they were tested; None is the untreated test, which comes
+            first.
+        figures: For each figure, set and configuration a mean over folds and seeds for each
+            strength; None where there is none.
+    """
+
+    treatment: str
+    unit: str
+    strengths: Sequence[float | None]
+    figures: Mapping[FigureName, Mapping[SetName, Mapping[str, Sequence[float | None]]]]
+
+
+def read_robustness(benchmark: Benchmark) -> tuple[list[Robustness], list[str]]:
+    """Averages the files ``robustness.json`` of all runs.
+
+    Args:
+        benchmark: The runs.
+
+    Returns:
+        A curve for each treatment, and a message for each file that could not be read.
+    """
+    points: dict[str, dict[float | None, dict[str, list[Mapping[str, object]]]]] = {}
+    units: dict[str, str] = {}
+    unreadable: list[str] = []
+    for run in benchmark.runs:
+        try:
+            read = _read_points(run)
+        except DeepfakeMTLError as error:
+            unreadable.append(str(error))
+            continue
+        for point in read:
+            treatment = str(point["treatment"])
+            units.setdefault(treatment, str(point.get("unit", "")))
+            strength = None if treatment == UNTREATED else float(str(point["strength"]))
+            by_configuration = points.setdefault(treatment, {}).setdefault(strength, {})
+            by_configuration.setdefault(benchmark.configuration(run), []).append(point)
+    untreated = points.pop(UNTREATED, {})
+    found = [
+        _curves(benchmark, treatment, units[treatment], {**untreated, **by_strength})
+        for treatment, by_strength in points.items()
+    ]
+    return found, unreadable
+
+
+def _curves(
+    benchmark: Benchmark,
+    treatment: str,
+    unit: str,
+    points: Mapping[float | None, Mapping[str, Sequence[Mapping[str, object]]]],
+) -> Robustness:
+    def line(configuration: str, of: SetName, figure: FigureName) -> list[float | None]:
+        return [
+            _mean(_figure(point, of, figure) for point in by_configuration.get(configuration, ()))
+            for by_configuration in points.values()
+        ]
+
+    figures: tuple[FigureName, ...] = ("auc", "accuracy")
+    sets: tuple[SetName, ...] = ("held_out", "seen")
+    return Robustness(
+        treatment,
+        unit,
+        list(points),
+        {
+            figure: {
+                of: {name: line(name, of, figure) for name in benchmark.configurations}
+                for of in sets
+            }
+            for figure in figures
+        },
+    )
+
+
+def _read_points(run: Run) -> list[Mapping[str, object]]:
+    path = run.folder / "robustness.json"
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema_version"] != ROBUSTNESS_VERSION:
+            raise DeepfakeMTLError(f"{path}: has schema version {content['schema_version']}")
+        points: list[Mapping[str, object]] = content["points"]
+        for point in points:
+            float(str(point["strength"])), str(point["treatment"])
+            for of in ("held_out", "seen"):
+                for figure in ("auc", "accuracy"):
+                    _figure(point, of, figure)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeepfakeMTLError(
+            f"{path}: cannot be read ({type(error).__name__}: {error})"
+        ) from error
+    return points
+
+
+def _figure(point: Mapping[str, object], of: str, figure: str) -> float | None:
+    report = point[of]
+    if report is None:
+        return None
+    if not isinstance(report, dict):
+        raise TypeError(f"{of} is no report")
+    value = report[figure]
+    return None if value is None else float(value)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return float(np.mean(found)) if found else None

@@ -1,0 +1,23 @@
+"""The templates of this package, for pages that need nothing beside them."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from deepfake_mtl.evaluation import table
+
+
+def template_environment() -> Environment:
+    """Where templates are found, with everything escaped that is not known to be markup.
+
+    Filters: ``percent`` and ``signed`` of `deepfake_mtl.evaluation.table`, and ``zip``.
+    """
+    environment = Environment(
+        loader=PackageLoader("deepfake_mtl.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = table.percent
+    environment.filters["signed"] = table.signed
+    environment.filters["zip"] = zip
+    return environment

@@ -1,0 +1,69 @@
+"""The scores of one detector on one set of videos, and the figures that are resampled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.evaluation.predictions import Prediction
+from deepfake_mtl.evaluation.statistics.people import People
+from deepfake_mtl.evaluation.statistics.weighted import weighted_accuracy, weighted_auc
+
+FigureName = Literal["auc", "accuracy", "accuracy_calibrated"]
+FIGURES: Final[tuple[FigureName, ...]] = get_args(FigureName)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """The scores of one detector on one set of videos.
+
+    Attributes:
+        keys: N videos.
+        scores: Array [N]: probability of fake.
+        fake: Array [N]: whether the video is manipulated.
+        threshold: The one calibrated on validation videos, or None. It is taken as given: that
+            other validation videos would have given another one is in no interval.
+    """
+
+    keys: tuple[str, ...]
+    scores: NDArray[np.float64]
+    fake: NDArray[np.bool_]
+    threshold: float | None
+
+    @classmethod
+    def of(cls, predictions: Sequence[Prediction], threshold: float | None) -> "Scored":
+        """Takes the scores of predictions, which are put in the order of their keys."""
+        ordered = sorted(predictions, key=lambda each: each.key)
+        return cls(
+            keys=tuple(each.key for each in ordered),
+            scores=np.array([each.score for each in ordered], dtype=np.float64),
+            fake=np.array([each.label for each in ordered], dtype=np.bool_),
+            threshold=threshold,
+        )
+
+    def value(self, figure: FigureName) -> float | None:
+        """The figure, or None where there is none: one class alone, or no threshold."""
+        value = float(self._figures(figure, np.ones((1, len(self.keys))))[0])
+        return None if np.isnan(value) else value
+
+    def draws(self, figure: FigureName, people: People) -> NDArray[np.float64]:
+        """The figure of every resample of the people.
+
+        Args:
+            figure: Which one.
+            people: Must know all videos of this set.
+
+        Returns:
+            Array [resamples]; NaN where a resample lacks one of the classes.
+        """
+        return self._figures(figure, people.weights(self.keys))
+
+    def _figures(self, figure: FigureName, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        if figure == "auc":
+            return weighted_auc(self.scores, self.fake, weights)
+        threshold = 0.5 if figure == "accuracy" else self.threshold
+        if threshold is None:
+            return np.full(len(weights), np.nan)
+        return weighted_accuracy(self.scores, self.fake, weights, threshold)

@@ -1,0 +1,121 @@
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sk
+
+from deepfake_mtl.evaluation.statistics import (
+    FIGURES,
+    People,
+    Scored,
+    identity_groups,
+    weighted_accuracy,
+    weighted_auc,
+)
+from deepfake_mtl.evaluation.statistics.student import normal_tail, t_quantile, two_sided_p
+from tests.evaluation import world
+
+
+@pytest.mark.parametrize("levels", [5, 10**6], ids=["many ties", "no ties"])
+def test_weighted_figures_are_those_of_scikit_learn(levels):
+    generator = np.random.default_rng(1)
+    scores = generator.integers(0, levels, 60) / levels
+    fake = generator.random(60) < 0.6
+    weights = generator.integers(0, 4, (25, 60)) * generator.random((25, 1))
+    expected = [sk.roc_auc_score(fake, scores, sample_weight=each) for each in weights]
+    assert weighted_auc(scores, fake, weights) == pytest.approx(expected, abs=1e-12)
+    expected = [sk.accuracy_score(fake, scores >= 0.3, sample_weight=each) for each in weights]
+    assert weighted_accuracy(scores, fake, weights, 0.3) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_class_without_weight_has_no_figure():
+    scores, fake = np.array([0.1, 0.9, 0.4]), np.array([False, True, True])
+    weights = np.array([[1.0, 0, 2], [0, 1, 1], [1, 0, 0], [0, 0, 0]])
+    for shares in (
+        weighted_auc(scores, fake, weights),
+        weighted_accuracy(scores, fake, weights, 0),
+    ):
+        assert np.isnan(shares).tolist() == [False, True, True, True]
+
+
+def test_people_who_share_a_video_are_one_group():
+    shown = {
+        "real/a": ("a",),
+        "fake/b_c": ("b", "c"),
+        "real/nobody": (),
+        "fake/c_d": ("c", "d"),
+        "fake/nobody": (),
+        "real/d": ("d",),
+        "fake/e_a": ("e", "a"),
+    }
+    expected = [
+        {"fake/b_c", "fake/c_d", "real/d"},
+        {"fake/e_a", "real/a"},
+        {"fake/nobody"},
+        {"real/nobody"},
+    ]
+    for keys in (list(shown), list(reversed(shown))):
+        numbers = identity_groups({key: shown[key] for key in keys})
+        found = [{key for key in shown if numbers[key] == number} for number in range(4)]
+        assert sorted(found, key=min) == expected
+        assert numbers == identity_groups(shown)
+
+
+def test_groups_are_drawn_whole_and_evenly():
+    shown = {f"{person}/{video}": (f"{person}",) for person in range(5) for video in range(3)}
+    people = People(shown, resamples=4000)
+    weights = people.weights(shown).reshape(-1, 5, 3)
+    assert people.groups == 5
+    assert (weights == weights[:, :, :1]).all()
+    assert (weights[:, :, 0].sum(axis=1) == 4).all()  # one fewer than there are
+    assert weights[:, :, 0].mean(axis=0) == pytest.approx(np.full(5, 4 / 5), abs=0.04)
+    # The variance of a mean over the draws is that of the mean.
+    values = np.array([3.0, 1, 4, 1, 5])
+    means = (weights[:, :, 0] @ values) / 4
+    assert means.var() == pytest.approx(values.var(ddof=1) / 5, rel=0.1)
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_predictions_does_not_matter(random):
+    made = world.predictions(videos=8)
+    results = []
+    for _ in range(2):
+        people = People({each.key: each.identities for each in made}, resamples=20)
+        scored = Scored.of(made, 0.43)
+        results.append([scored.draws(figure, people) for figure in FIGURES])
+        random.shuffle(made)
+    assert np.array_equal(results[0], results[1])
+
+
+def test_a_figure_that_does_not_exist_is_none():
+    real = world.predictions(videos=5, methods=("original",))
+    assert Scored.of(real, 0.5).value("auc") is None
+    assert Scored.of([], 0.5).value("accuracy") is None
+    both = Scored.of(world.predictions(videos=5), None)
+    assert both.value("accuracy_calibrated") is None
+    people = People({each.key: () for each in world.predictions(videos=5)}, resamples=10)
+    assert np.isnan(both.draws("accuracy_calibrated", people)).all()
+
+
+def test_two_thousand_resamples_of_two_thousand_videos_take_seconds():
+    made = world.predictions(videos=400)
+    people = People({each.key: each.identities for each in made})
+    scored = Scored.of(made, 0.5)
+    begin = time.process_time()
+    draws = scored.draws("auc", people)
+    assert draws.shape == (2000,)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("degrees", [1, 2.7, 8, 69, 4000])
+def test_students_distribution_is_that_of_scipy(degrees):
+    for t in (0.0, 1e-3, 0.7, 2.1, -5.0, 11.0):
+        expected = 2 * stats.t.sf(abs(t), degrees)
+        assert two_sided_p(t, degrees) == pytest.approx(expected, rel=1e-9)
+    assert t_quantile(0.95, degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-9)
+    assert normal_tail(1.3) == pytest.approx(stats.norm.sf(1.3))
+    assert math.isclose(normal_tail(-1.3) + normal_tail(1.3), 1)
