@@ -54,7 +54,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         draw_rates(axes, f"Originals of {height} lines", rates)
     draw_loader(rows[1][0], result["loader"])
     draw_preparing(rows[1][1], result["preparing"])
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def draw_rates(axes: Axes, title: str, rates: dict[str, float | None]) -> None:
@@ -63,10 +63,14 @@ def draw_rates(axes: Axes, title: str, rates: dict[str, float | None]) -> None:
     names = list(present)[::-1]
     colours = [STORE_COLOUR if name.startswith("store") else OTHER_COLOUR for name in names]
     bars = axes.barh(names, [present[name] for name in names], color=colours)
-    axes.bar_label(bars, [f"{present[name]:.3g}" for name in names], padding=3)
-    axes.set(xscale="log", xlim=(1, 3 * max(present.values())), title=title)
+    axes.bar_label(bars, [_short(present[name]) for name in names], padding=3)
+    axes.set(xscale="log", xlim=(1, 8 * max(present.values())), title=title)
     axes.set_xlabel("random clips of 32 frames, a second")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def draw_loader(axes: Axes, result: dict[str, Any]) -> None:
@@ -76,23 +80,27 @@ def draw_loader(axes: Axes, result: dict[str, Any]) -> None:
         axes.barh("parts, one by one", spent, left=left, color=colour, label=part)
         left += spent
     for workers, whole in result["whole"].items():
-        rate = loader.median(whole["rates"]) / workers
-        name = f"loader, {workers} worker{'s' * (workers > 1)}"
+        rate = loader.median(whole["rates"]) / int(workers)
+        name = f"loader, {workers} worker{'s' * (int(workers) > 1)}"
         bars = axes.barh(name, 1e3 / rate, color=OTHER_COLOUR)
-        axes.bar_label(bars, [f"{rate:.0f} clips a second and worker"], padding=-160)
+        label = f"{rate:.0f} clips a second and worker"
+        axes.bar_label(bars, [label], label_type="center", fontsize="small")
     axes.invert_yaxis()
+    axes.margins(x=0.02)
     axes.set(title="Training clips of 128 px", xlabel="milliseconds a clip and worker")
-    axes.legend(frameon=False, ncols=3, loc="lower right", fontsize="small")
+    axes.legend(
+        frameon=False, ncols=3, loc="upper left", fontsize="small", bbox_to_anchor=(0, -0.3)
+    )
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_preparing(axes: Axes, result: dict[str, Any]) -> None:
     """Draw how long decoding and preparing take."""
-    names = {"preparing": "prepare", "decoding": "decoding alone"}
+    names = {"preparing": "deepfake-mtl prepare", "decoding": "decoding alone"}
     per_frame = [1e3 * result["workers"] * result[name] / result["frames"] for name in names]
     bars = axes.barh(list(names.values()), per_frame, color=[STORE_COLOUR, OTHER_COLOUR])
     axes.bar_label(bars, [f"{each:.2f}" for each in per_frame], padding=3)
-    axes.set(title=f"`prepare`, {result['workers']} processes", xlim=(0, 1.2 * max(per_frame)))
+    axes.set(title=f"Preparing, {result['workers']} processes", xlim=(0, 1.2 * max(per_frame)))
     axes.set_xlabel("milliseconds a frame and process")
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -28,7 +28,8 @@ class Comparison:
         second: The other.
         fold: What was held out, or None for the mean over all folds.
         difference: First minus second.
-        corrected: The p value corrected for all comparisons of the report.
+        corrected: The p value corrected for all comparisons of its family: those of means over
+            folds, or those of single folds.
     """
 
     first: Side
@@ -67,10 +68,11 @@ class Comparison:
 
 
 class Comparisons:
-    """All comparisons of a report, corrected together.
+    """All comparisons of a report, corrected in two families.
 
     Every two configurations, on the mean over the folds and on each fold, as far as both have
-    figures; and further ones.
+    figures; and further ones. Means are what a benchmark is made for: that each fold is looked at,
+    too, does not make them less sure.
 
     Args:
         benchmark: The runs.
@@ -102,10 +104,13 @@ class Comparisons:
             for first, second, fold in places
             if (one := self._side(first, fold)) and (other := self._side(second, fold))
         ]
-        corrected = holm([difference.p_value for *_, difference in found])
-        self.all = [
-            Comparison(*each, p_value) for each, p_value in zip(found, corrected, strict=True)
-        ]
+        self.all: list[Comparison] = []
+        for family in (
+            [each for each in found if each[2] is None],
+            [each for each in found if each[2] is not None],
+        ):
+            corrected = holm([difference.p_value for *_, difference in family])
+            self.all += [Comparison(*each, p) for each, p in zip(family, corrected, strict=True)]
 
     def find(self, first: Side, second: Side, fold: str | None) -> Comparison | None:
         """The comparison of two sides as first minus second, or None if a side has no figures."""

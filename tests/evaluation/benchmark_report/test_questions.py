@@ -58,6 +58,13 @@ def test_claims_are_found_where_they_hold(tmp_path):
     assert helps.verdict == "binary_ce_manipulation_ce above binary_ce"
     (mixed,) = report.answers[2].comparisons
     assert mixed.difference.interval.high < 0
+
+    # Holm: the least p of a family is multiplied by its size. 15 pairs; the third question's, too.
+    for family, size in ((True, 16), (False, 30)):
+        members = [c for c in report.comparisons.all if (c.fold is None) == family]
+        assert len(members) == size
+        least = min(members, key=lambda each: each.difference.p_value)
+        assert least.corrected == pytest.approx(min(size * least.difference.p_value, 1))
     assert len(report.comparisons.all) == 15 * 3 + 1
     # Marked is who cannot be told from the best, and nobody else.
     for column in range(3):
