@@ -11,6 +11,7 @@ from typing import Final
 import yaml
 
 from deepfake_mtl.configuration import configs_folder, find_config
+from deepfake_mtl.data.protocol import parse_held_out
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.errors import ConfigurationError
 
@@ -48,7 +49,10 @@ class Run:
             if axis == LOSSES:
                 files.append(f"--config={_losses_file(value)}")
             elif axis == HELD_OUT:
-                options.append(f"--data.held_out={value}")
+                several = value.split("+")
+                options.append(
+                    f"--data.held_out={value if len(several) == 1 else json.dumps(several)}"
+                )
             elif axis == SEED:
                 options.append(f"--seed_everything={value}")
             else:
@@ -75,9 +79,9 @@ def make_plan(axes: Axes) -> Plan:
 
     Args:
         axes: ``losses``: names of files in ``configs/losses``, or paths of such files;
-            ``held_out``: names of manipulations; ``seed``: whole numbers; and any option of the
-            command line, for example ``model.separate_encoders``. ``all`` stands for every file of
-            the library or every manipulation.
+            ``held_out``: names of manipulations, several joined by ``+``; ``seed``: whole numbers;
+            and any option of the command line, for example ``model.separate_encoders``. ``all``
+            stands for every file of the library or every manipulation.
 
     Raises:
         ConfigurationError: An axis is unknown or empty, a value stands twice, or is unknown.
@@ -174,10 +178,8 @@ def _values(axis: str, values: list[str]) -> list[str]:
             _losses_file(value)
         elif axis == SEED and not value.isdecimal():
             raise ConfigurationError(f"seed {value}: a whole number is wanted")
-        elif axis == HELD_OUT and value not in (*MANIPULATIONS, "none"):
-            raise ConfigurationError(
-                f"held_out: {value} is not one of {', '.join(MANIPULATIONS)}, none or all"
-            )
+        elif axis == HELD_OUT and value != "none":
+            parse_held_out(value.split("+"))
     return values
 
 

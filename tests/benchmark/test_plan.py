@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ def test_the_papers_table_is_24_runs_a_seed() -> None:
     assert run.name == f"{run.settings['losses']}/{held_out}/seed-1"
 
 
+def test_several_manipulations_are_held_out_together() -> None:
+    axes = read_axes(Path("configs/benchmarks/one_against_each.yaml"))
+    runs = make_plan(axes).runs
+    held_out = [json.loads(run.words()[1].removeprefix("--data.held_out=")) for run in runs]
+    assert {frozenset(MANIPULATIONS) - set(names) for names in held_out} == {
+        frozenset({name}) for name in MANIPULATIONS
+    }
+    assert len({run.name for run in runs}) == len(runs) == 12
+
+
 @pytest.mark.parametrize("count", [1, 3, 7, 50])
 def test_shards_share_all_runs_among_them(count: int) -> None:
     runs = make_plan(TABLE).runs
@@ -47,6 +58,8 @@ def test_a_shard_that_is_none(shard: str) -> None:
     [
         ({"losses": ["binary"]}, r"losses/binary\.yaml: no such configuration file"),
         ({"held_out": ["Deepfake"]}, "held_out: Deepfake is not one of Deepfakes"),
+        ({"held_out": ["FaceSwap+Deepfake"]}, "held_out: Deepfake is not one of Deepfakes"),
+        ({"held_out": ["+".join(MANIPULATIONS)]}, "none is left to learn"),
         ({"held_out": ["FaceSwap", "FaceSwap"]}, "a value stands twice"),
         ({"seed": ["x"]}, "seed x: a whole number"),
         ({"seed": []}, "seed: has no value"),
