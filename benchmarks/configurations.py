@@ -75,6 +75,7 @@ def run(name: str, seed: int, corpus: Path, arguments: argparse.Namespace) -> No
         f"--data.splits={arguments.out / 'splits'}",
         f"--data.held_out={arguments.held_out}",
         "--data.num_workers=1",
+        "--data.train_clips_per_video=5",  # fewer people than in the demo, as many steps
         "--trainer.check_val_every_n_epoch=3",
         f"--trainer.default_root_dir={folder}",
         f"--seed_everything={seed}",

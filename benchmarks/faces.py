@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import loader
+import matplotlib as mpl
 import preparing
 import store
 from matplotlib.axes import Axes
@@ -54,7 +55,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
         draw_rates(axes, f"Originals of {height} lines", rates)
     draw_loader(rows[1][0], result["loader"])
     draw_preparing(rows[1][1], result["preparing"])
-    figure.savefig(path, bbox_inches="tight")
+    # Text as text; no random names, so that the same figures give the same file.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "faces"}):
+        figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 def draw_rates(axes: Axes, title: str, rates: dict[str, float | None]) -> None:

@@ -13,7 +13,7 @@ from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.synthetic import SyntheticConfig, synthesize
 from deepfake_mtl.training import run_trainer_command
 
-_WORLD: Final = SyntheticConfig(identities=60, seed=0, compression="c23", size=64, seconds=2.0)
+_WORLD: Final = SyntheticConfig(identities=120, seed=0, compression="c23", size=64, seconds=2.0)
 _LOSSES: Final = "configs/losses/binary_ce_manipulation_ce.yaml"
 
 
