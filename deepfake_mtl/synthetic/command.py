@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="length of each video in seconds, at 25 frames a second (default: %(default)s)",
     )
     parser.add_argument(
+        "--test_share",
+        type=float,
+        default=SyntheticConfig.test_share,
+        metavar="SHARE",
+        help="share of the people who are tested on (default: %(default)s)",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=0,
@@ -77,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         compression=arguments.compression,
         size=arguments.size,
         seconds=arguments.seconds,
+        test_share=arguments.test_share,
     )
     synthesize(arguments.root, config, workers=arguments.workers)
     return 0

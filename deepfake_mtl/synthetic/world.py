@@ -52,7 +52,7 @@ def synthesize(
         raise ConfigurationError(f"workers={workers}: must not be negative")
     _claim(root, config)
     pairs = pair_identities(config)
-    _write_splits(root, split_pairs(pairs))
+    _write_splits(root, split_pairs(pairs, config.test_share))
     sources = dict([*pairs, *((source, target) for target, source in pairs)])
     jobs = [
         (target, source)
@@ -77,13 +77,15 @@ def pair_identities(config: SyntheticConfig) -> list[tuple[int, int]]:
     return list(zip(order[::2], order[1::2], strict=True))
 
 
-def split_pairs(pairs: list[tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
-    """Share pairs out: 14 % to val and to test, at least one each, the rest to train."""
-    share = max(1, round(0.14 * len(pairs)))
+def split_pairs(
+    pairs: list[tuple[int, int]], test_share: float = 0.14
+) -> dict[str, list[tuple[int, int]]]:
+    """Share pairs out: 14 % to val, a share to test, at least one each, the rest to train."""
+    val, test = (max(1, round(share * len(pairs))) for share in (0.14, test_share))
     return {
-        "train": pairs[: -2 * share],
-        "val": pairs[-2 * share : -share],
-        "test": pairs[-share:],
+        "train": pairs[: -val - test],
+        "val": pairs[-val - test : -test],
+        "test": pairs[-test:],
     }
 
 

@@ -16,6 +16,7 @@ from deepfake_mtl.synthetic.command import add_arguments, run
 from deepfake_mtl.synthetic.filming import record, shoot
 from deepfake_mtl.synthetic.manipulations import FORGERS
 from deepfake_mtl.synthetic.video import read_video
+from deepfake_mtl.synthetic.world import pair_identities, split_pairs
 
 TINY = SyntheticConfig(identities=6, seed=3, size=48, seconds=0.24)
 
@@ -144,6 +145,8 @@ def test_seeds_make_other_worlds(world, tmp_path):
         {"size": 47},
         {"size": 16},
         {"seconds": 0.0},
+        {"test_share": 0.0},
+        {"test_share": 0.8},
     ],
 )
 def test_impossible_configurations_are_refused(change):
@@ -180,3 +183,13 @@ def test_contact_sheet(world, tmp_path):
 def test_import_needs_no_torch():
     code = "import sys, deepfake_mtl.synthetic.command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("share", [0.01, 0.14, 0.5, 0.7])
+def test_nobody_is_in_two_splits_whatever_the_share(share: float) -> None:
+    pairs = pair_identities(SyntheticConfig(identities=200, test_share=share))
+    splits = split_pairs(pairs, share)
+    assert sorted(p for split in splits.values() for p in split) == sorted(pairs)
+    assert len(splits["test"]) == max(1, round(share * 100))
+    assert len(splits["val"]) == 14
+    assert len(splits["train"]) >= 16
