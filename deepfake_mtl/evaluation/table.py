@@ -79,6 +79,7 @@ def report_rows(results: Results) -> list[Row]:
     shares = {
         "accuracy": "Accuracy at 0.5",
         "balanced_accuracy": "Balanced accuracy at 0.5",
+        "recall": "Recall of fakes at 0.5",
         "auc": "AUC",
         "average_precision": "Average precision",
         "eer": "Equal error rate",

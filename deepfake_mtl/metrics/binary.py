@@ -182,7 +182,8 @@ def binary_report(
         threshold: A threshold calibrated on other videos, or None if there is none.
 
     Returns:
-        ``accuracy`` and ``balanced_accuracy`` (at 0.5), ``auc``, ``average_precision``, ``eer``,
+        ``accuracy``, ``balanced_accuracy`` and ``recall``, the share of fakes that are called fake
+        (at 0.5), ``auc``, ``average_precision``, ``eer``,
         ``accuracy_calibrated`` and ``balanced_accuracy_calibrated`` (at the threshold),
         ``threshold``, and the numbers of videos ``real`` and ``fake``. A figure that does not
         exist, for one class alone or without a threshold, is None.
@@ -201,6 +202,7 @@ def binary_report(
     return {
         "accuracy": accuracy(scores, fake),
         "balanced_accuracy": balanced_accuracy(scores, fake),
+        "recall": accuracy(scores[fake], fake[fake]),
         "auc": roc_auc(scores, fake),
         "average_precision": average_precision(scores, fake),
         "eer": equal_error_rate(scores, fake),

@@ -25,6 +25,7 @@ def test_the_table_holds_all_figures_side_by_side():
     names = {
         "accuracy": "Accuracy at 0.5",
         "balanced_accuracy": "Balanced accuracy at 0.5",
+        "recall": "Recall of fakes at 0.5",
         "auc": "AUC",
         "average_precision": "Average precision",
         "eer": "Equal error rate",

@@ -59,6 +59,7 @@ def test_figures_agree_with_scikit_learn(case, threshold):
     expected = {
         "accuracy": sk.accuracy_score(labels, scores >= 0.5),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, scores >= 0.5),
+        "recall": sk.recall_score(labels, scores >= 0.5),
         "auc": sk.roc_auc_score(labels, scores),
         "average_precision": sk.average_precision_score(labels, scores),
         "eer": crossing_by_bisection(fpr, tpr),
@@ -111,7 +112,8 @@ def test_what_one_class_alone_does_not_have_is_none(label, size):
     report = metrics.binary_report(scores, labels, 0.8)
     exists = {name for name, figure in report.items() if figure is not None}
     accuracies = {"accuracy", "accuracy_calibrated"} if size else set()
-    assert exists == {"threshold", "real", "fake"} | accuracies
+    recall = {"recall"} if size and label else set()
+    assert exists == {"threshold", "real", "fake"} | accuracies | recall
     assert (report["real"], report["fake"]) == ((0, size) if label else (size, 0))
     assert metrics.calibrate_threshold(scores, labels) is None
     assert metrics.roc_curve(scores, labels) is None

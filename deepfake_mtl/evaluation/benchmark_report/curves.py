@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.benchmark_report.cells import SetName, scored_set
 from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Run
 from deepfake_mtl.evaluation.conflict import ConflictRow
-from deepfake_mtl.evaluation.statistics import FigureName
 from deepfake_mtl.metrics import roc_curve
 
 FALSE_ALARMS: Final = np.linspace(0, 1, 101)
@@ -67,6 +66,10 @@ def mean_conflict(runs: Sequence[Run]) -> list[ConflictRow]:
     return rows
 
 
+CurveFigure = Literal["auc", "recall"]
+"""What is drawn over the strength of a treatment: recall shows the fakes that are missed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Robustness:
     """How a treatment of the test videos changes the figures.
@@ -83,7 +86,7 @@ class Robustness:
     treatment: str
     unit: str
     strengths: Sequence[float | None]
-    figures: Mapping[FigureName, Mapping[SetName, Mapping[str, Sequence[float | None]]]]
+    figures: Mapping[CurveFigure, Mapping[SetName, Mapping[str, Sequence[float | None]]]]
 
 
 def read_robustness(benchmark: Benchmark) -> tuple[list[Robustness], list[str]]:
@@ -124,13 +127,13 @@ def _curves(
     unit: str,
     points: Mapping[float | None, Mapping[str, Sequence[Mapping[str, object]]]],
 ) -> Robustness:
-    def line(configuration: str, of: SetName, figure: FigureName) -> list[float | None]:
+    def line(configuration: str, of: SetName, figure: CurveFigure) -> list[float | None]:
         return [
             _mean(_figure(point, of, figure) for point in by_configuration.get(configuration, ()))
             for by_configuration in points.values()
         ]
 
-    figures: tuple[FigureName, ...] = ("auc", "accuracy")
+    figures: tuple[CurveFigure, ...] = ("auc", "recall")
     sets: tuple[SetName, ...] = ("held_out", "seen")
     return Robustness(
         treatment,
@@ -158,7 +161,7 @@ def _read_points(run: Run) -> list[Mapping[str, object]]:
         for point in points:
             float(str(point["strength"])), str(point["treatment"])
             for of in ("held_out", "seen"):
-                for figure in ("auc", "accuracy"):
+                for figure in ("auc", "recall"):
                     _figure(point, of, figure)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeepfakeMTLError(

@@ -1,15 +1,20 @@
 """A benchmark as one HTML file that needs nothing beside it."""
 
 import re
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Final, TypedDict
 
 from markupsafe import Markup, escape
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.benchmark_report import pictures, table_files
-from deepfake_mtl.evaluation.benchmark_report.curves import Robustness, mean_conflict, mean_roc
+from deepfake_mtl.evaluation.benchmark_report.curves import (
+    CurveFigure,
+    Robustness,
+    mean_conflict,
+    mean_roc,
+)
 from deepfake_mtl.evaluation.benchmark_report.features import MOST_VIDEOS, Projection
 from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, Row
 from deepfake_mtl.evaluation.benchmark_report.published import CAVEAT, INCOMPARABLE, PUBLISHED
@@ -134,6 +139,12 @@ def _rocs(report: Report) -> list[_Picture]:
     return found
 
 
+_CURVE_TITLES: Final[Mapping[CurveFigure, str]] = {
+    "auc": "AUC",
+    "recall": "Fakes called fake at 0.5",
+}
+
+
 def _robustness(report: Report, robustness: Robustness) -> _Curves:
     ticks = ["none" if each is None else f"{each:g}" for each in robustness.strengths]
     label = f"{robustness.treatment}, {robustness.unit}".removesuffix(", ")
@@ -142,7 +153,7 @@ def _robustness(report: Report, robustness: Robustness) -> _Curves:
         "title": table.words(robustness.treatment),
         "pictures": [
             {
-                "title": f"{FIGURE_TITLES[figure]}, {SET_TITLES[of]}",
+                "title": f"{_CURVE_TITLES[figure]}, {SET_TITLES[of]}",
                 "picture": _markup(
                     pictures.robustness_svg(
                         list(lines.values()), ticks, label, f"robustness-{place}-{figure}-{of}"
