@@ -25,6 +25,7 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.environment import environment
 from deepfake_mtl.evaluation.examples import Example, choose_examples
+from deepfake_mtl.evaluation.files import FEATURES
 from deepfake_mtl.evaluation.page import write_page
 from deepfake_mtl.evaluation.predictions import Prediction, write_predictions
 from deepfake_mtl.evaluation.results import (
@@ -276,7 +277,7 @@ class FeatureWriter(Callback):
         records = _datamodule(trainer).records("test")
         rows = sorted(range(len(table)), key=lambda row: records[int(table.video[row])].key)
         found = [records[int(table.video[row])] for row in rows]
-        with open_whole(_results_folder(trainer) / "features.npz") as file:
+        with open_whole(_results_folder(trainer) / FEATURES) as file:
             content = io.BytesIO()
             np.savez_compressed(
                 content,

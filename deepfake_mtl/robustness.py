@@ -13,14 +13,12 @@ from typing import Any, Final
 
 from deepfake_mtl.data.degradations import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import RESULTS, ROBUSTNESS, ROBUSTNESS_VERSION, write_whole
 from deepfake_mtl.run_folder import results_folder
 from deepfake_mtl.training import run_trainer_command
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
-
-SCHEMA_VERSION: Final = 1
 
 _UNTREATED: Final = "none"
 
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
 
     def test(degradation: str | None) -> dict[str, Any]:
         place = results_folder(folder, arguments.test_on, degradation)
-        return _test(place / "results.json", arguments.ckpt_path, words, degradation)
+        return _test(place / RESULTS, arguments.ckpt_path, words, degradation)
 
     untreated = test(None)
     size = untreated["config"]["data"]["size"]
@@ -64,9 +62,9 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
                 continue  # does nothing
             results = test(f"{name}:{strength:g}")
             points.append(_point(name, strength, treatment.unit, results))
-    content = {"schema_version": SCHEMA_VERSION, "points": points}
+    content = {"schema_version": ROBUSTNESS_VERSION, "points": points}
     place = results_folder(folder, arguments.test_on, None)
-    path = write_whole(place / "robustness.json", json.dumps(content, indent=2) + "\n")
+    path = write_whole(place / ROBUSTNESS, json.dumps(content, indent=2) + "\n")
     _show(points)
     print(f"All figures are in {path}")
     return 0

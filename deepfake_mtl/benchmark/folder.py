@@ -5,19 +5,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from deepfake_mtl.benchmark.plan import Plan, Run, make_plan
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import (
+    FAILURE,
+    PLAN,
+    PLAN_VERSION,
+    RESULTS,
+    ROBUSTNESS,
+    write_whole,
+)
 from deepfake_mtl.run_folder import results_folder
-
-PLAN: Final = "plan.json"
-RESULTS: Final = "results.json"
-ROBUSTNESS: Final = "robustness.json"
-FAILURE: Final = "failure.txt"
-SCHEMA_VERSION: Final = 1
 
 State = Literal["finished", "failed", "begun", "missing"]
 
@@ -114,7 +115,7 @@ def save_plan(folder: Path, plan: Plan, base: Base, command: str) -> None:
     # In the order of a plan of all of it, of which some combinations may never have been asked for.
     order = [run.name for run in make_plan(axes).runs if run.name in runs]
     content: PlanContent = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": PLAN_VERSION,
         "command": command,
         "base": description,
         "axes": axes,
@@ -139,8 +140,8 @@ def read_plan(folder: Path) -> PlanContent:
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); restore it") from error
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise ConfigurationError(f"{path}: is no plan of version {SCHEMA_VERSION}; restore it")
+    if not isinstance(content, dict) or content.get("schema_version") != PLAN_VERSION:
+        raise ConfigurationError(f"{path}: is no plan of version {PLAN_VERSION}; restore it")
     return content
 
 

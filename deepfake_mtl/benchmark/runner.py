@@ -15,9 +15,9 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
-from deepfake_mtl.benchmark.folder import FAILURE, RESULTS, ROBUSTNESS, Base, state_of
+from deepfake_mtl.benchmark.folder import Base, state_of
 from deepfake_mtl.benchmark.plan import Run
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import FAILURE, RESULTS, ROBUSTNESS, write_whole
 from deepfake_mtl.run_folder import results_folder
 
 LOG: Final = "log.txt"

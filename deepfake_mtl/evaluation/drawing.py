@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -89,6 +90,19 @@ def marked(values: Sequence[float], place: int) -> list[int]:
 def percent_axis(axis: Axis) -> None:
     """Shows shares in per cent."""
     axis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+
+
+def as_roc(axes: Axes) -> None:
+    """Makes axes those of a ROC."""
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+        xlabel="originals called fake",
+        ylabel="fakes called fake",
+    )
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
 
 
 def svg_of(figure: Figure, description: str) -> str:

@@ -18,6 +18,7 @@ from deepfake_mtl.evaluation.drawing import (
     MUTED,
     STYLE,
     TEXT,
+    as_roc,
     line_style,
     marked,
     percent_axis,
@@ -59,15 +60,7 @@ def roc_svg(curves: Mapping[Group, tuple[RocCurve, float]]) -> str:
                 label=f"{NAMES[group]}, AUC {100 * auc:.1f} %",
                 clip_on=False,
             )
-        axes.set(
-            xlim=(0, 1),
-            ylim=(0, 1),
-            aspect="equal",
-            xlabel="originals called fake",
-            ylabel="fakes called fake",
-        )
-        percent_axis(axes.xaxis)
-        percent_axis(axes.yaxis)
+        as_roc(axes)
         axes.legend(loc="lower right")
         return svg_of(figure, "ROC curves of seen and held-out manipulations")
 

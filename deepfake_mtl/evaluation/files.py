@@ -1,7 +1,25 @@
-"""Files that are either whole or not there."""
+"""Files of tests and of benchmarks: their names, and how they are written whole or not at all."""
 
 import os
 from pathlib import Path
+from typing import Final
+
+PLAN: Final = "plan.json"
+"""What a benchmark is to run; beside the folders of its runs."""
+PLAN_VERSION: Final = 1
+
+RESULTS: Final = "results.json"
+"""What a test found."""
+
+ROBUSTNESS: Final = "robustness.json"
+"""What tests on degraded videos found."""
+ROBUSTNESS_VERSION: Final = 1
+
+FEATURES: Final = "features.npz"
+"""Features of the test videos."""
+
+FAILURE: Final = "failure.txt"
+"""Why a run of a benchmark failed."""
 
 
 def write_whole(path: Path, text: str) -> Path:

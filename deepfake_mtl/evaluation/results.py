@@ -12,7 +12,7 @@ from torch import Tensor
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import RESULTS, write_whole
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.readouts import Readout, evaluate_readouts
 from deepfake_mtl.evaluation.reports import Reports, report_sets
@@ -126,7 +126,7 @@ def write_results(folder: Path, results: Mapping[str, object]) -> Path:
     known = [key for key in Results.__annotations__ if key in results]
     ordered = {key: results[key] for key in [*known, *sorted(results.keys() - set(known))]}
     text = json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    return write_whole(folder / "results.json", text + "\n")
+    return write_whole(folder / RESULTS, text + "\n")
 
 
 def _recall(

@@ -14,12 +14,12 @@ from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.benchmark_report.cells import SetName, scored_set
 from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Run
 from deepfake_mtl.evaluation.conflict import ConflictRow
+from deepfake_mtl.evaluation.files import ROBUSTNESS, ROBUSTNESS_VERSION
 from deepfake_mtl.metrics import roc_curve
 
 FALSE_ALARMS: Final = np.linspace(0, 1, 101)
 """Where the mean ROC of several seeds is computed."""
 
-ROBUSTNESS_VERSION: Final = 1
 UNTREATED: Final = "none"
 
 
@@ -150,7 +150,7 @@ def _curves(
 
 
 def _read_points(run: Run) -> list[Mapping[str, object]]:
-    path = run.folder / "robustness.json"
+    path = run.folder / ROBUSTNESS
     if not path.is_file():
         return []
     try:

@@ -6,6 +6,7 @@ from typing import Final, TypedDict
 
 from markupsafe import Markup, escape
 
+from deepfake_mtl.benchmark.plan import SEED
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.benchmark_report import pictures, table_files
@@ -19,7 +20,6 @@ from deepfake_mtl.evaluation.benchmark_report.features import MOST_VIDEOS, Proje
 from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, Row
 from deepfake_mtl.evaluation.benchmark_report.published import CAVEAT, INCOMPARABLE, PUBLISHED
 from deepfake_mtl.evaluation.benchmark_report.report import Report
-from deepfake_mtl.evaluation.benchmark_report.runs import SEED
 from deepfake_mtl.evaluation.benchmark_report.tables import FIGURE_TITLES, SET_TITLES
 from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
 from deepfake_mtl.evaluation.predictions import sort_methods

@@ -16,6 +16,7 @@ from deepfake_mtl.evaluation.drawing import (
     LINE_COLOURS,
     MUTED,
     STYLE,
+    as_roc,
     line_style,
     marked,
     percent_axis,
@@ -56,15 +57,7 @@ def rocs_svg(curves: Mapping[int, NDArray[Any]], lines: int, name: str) -> str:
                 clip_on=False,
                 **line_style(place, lines),
             )
-        axes.set(
-            xlim=(0, 1),
-            ylim=(0, 1),
-            aspect="equal",
-            xlabel="originals called fake",
-            ylabel="fakes called fake",
-        )
-        percent_axis(axes.xaxis)
-        percent_axis(axes.yaxis)
+        as_roc(axes)
         return svg_of(figure, "ROC curves of the configurations")
 
 

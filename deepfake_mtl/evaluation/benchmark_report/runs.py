@@ -4,20 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
+from deepfake_mtl.benchmark.plan import HELD_OUT, LOSSES, SEED
 from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.evaluation.files import FAILURE, FEATURES, PLAN, PLAN_VERSION, RESULTS
 from deepfake_mtl.evaluation.predictions import Prediction, read_predictions
 from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results
-
-PLAN_VERSION: Final = 1
-"""The version of ``plan.json`` that is read here."""
-
-SEED: Final = "seed"
-HELD_OUT: Final = "held_out"
-LOSSES: Final = "losses"
 
 State = Literal["finished", "failed", "missing"]
 
@@ -151,7 +146,7 @@ def read_benchmark(folder: Path) -> Benchmark:
     Raises:
         DeepfakeMTLError: If there is no plan, or it cannot be read.
     """
-    path = folder / "plan.json"
+    path = folder / PLAN
     try:
         plan = _object(json.loads(path.read_text(encoding="utf-8")))
         if plan.get("schema_version") != PLAN_VERSION:
@@ -194,7 +189,7 @@ def read_features(run: Run) -> tuple[np.ndarray, list[str]] | None:
     Raises:
         DeepfakeMTLError: If the file cannot be read.
     """
-    path = run.folder / "features.npz"
+    path = run.folder / FEATURES
     if not path.is_file():
         return None
     try:
@@ -219,7 +214,7 @@ def _read_run(folder: Path, entry: Mapping[str, object], axes: Mapping[str, list
     state, reason, test = _read_state(place, settings)
     elsewhere: dict[str, Evaluated] = {}
     unreadable: list[str] = []
-    for path in sorted((place / "tests").glob("*/results.json")):
+    for path in sorted((place / "tests").glob(f"*/{RESULTS}")):
         try:
             elsewhere[path.parent.name] = _read_test(path.parent)
         except DeepfakeMTLError as error:
@@ -230,8 +225,8 @@ def _read_run(folder: Path, entry: Mapping[str, object], axes: Mapping[str, list
 def _read_state(
     place: Path, settings: Mapping[str, str]
 ) -> tuple[State, str | None, Evaluated | None]:
-    failure = place / "failure.txt"
-    if (place / "results.json").is_file() and (place / "predictions.csv").is_file():
+    failure = place / FAILURE
+    if (place / RESULTS).is_file() and (place / "predictions.csv").is_file():
         try:
             test = _read_test(place)
             _require_held_out(test, settings)
@@ -240,12 +235,12 @@ def _read_state(
         return "finished", None, test
     if failure.is_file():
         lines = failure.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return "failed", lines[0] if lines else "failure.txt is empty", None
+        return "failed", lines[0] if lines else f"{FAILURE} is empty", None
     return "missing", "not started" if not place.is_dir() else "not finished", None
 
 
 def _read_test(place: Path) -> Evaluated:
-    path = place / "results.json"
+    path = place / RESULTS
     try:
         results: Results = json.loads(path.read_text(encoding="utf-8"))
         version = results["schema_version"]

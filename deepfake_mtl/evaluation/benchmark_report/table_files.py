@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from deepfake_mtl.evaluation.benchmark_report.runs import HELD_OUT, Benchmark
+from deepfake_mtl.benchmark.plan import HELD_OUT
+from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark
 from deepfake_mtl.evaluation.benchmark_report.tables import LIKE_THE_BEST, Entry, Table
 
 CSV_COLUMNS: Final = (
