@@ -95,6 +95,8 @@ class Detector(pl.LightningModule):
             paper sums; with which weights is not stated.
         separate_encoders: Whether each task has an encoder of its own, which starts as the others.
         moco: What contrastive tasks have in common.
+        compile_encoder: Whether the encoders are compiled for training, by `torch.compile` in
+            place: names in checkpoints stay, and the first steps take minutes.
 
     Raises:
         ConfigurationError: There is no task, two have one name, a setting is out of range, or two
@@ -105,7 +107,7 @@ class Detector(pl.LightningModule):
     test_table: VideoTable | None = None
     predict_table: VideoTable | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         self,
         encoder: Encoder | None = None,
         tasks: list[Task] | None = None,
@@ -119,6 +121,7 @@ class Detector(pl.LightningModule):
         balance: Literal["fixed", "uncertainty", "upgrad", "pcgrad"] = "fixed",
         separate_encoders: bool = False,
         moco: MoCoSettings = MoCoSettings(),  # noqa: B008 (is frozen)
+        compile_encoder: bool = False,
     ) -> None:
         super().__init__()
         if head_learning_rate is None:
@@ -140,6 +143,7 @@ class Detector(pl.LightningModule):
         self.schedule = schedule
         self.separate_encoders = separate_encoders
         self.moco = moco
+        self.compile_encoder = compile_encoder
         self.loss_observers: list[LossObserver] = []
         self._build_models(encoder or S3D(), tasks or [BinaryCrossEntropy()])
         self._build_balance(balance)
@@ -244,10 +248,17 @@ class Detector(pl.LightningModule):
         self.predict_scores.reset()
 
     def setup(self, stage: str) -> None:
-        """Put SyncBatchNorm in, where it is asked for, before Lightning wraps the module."""
-        if stage == "fit" and self.key_encoders and self.moco.batch_norm_remedy == "sync":
+        """Put SyncBatchNorm in and compile, where asked for, before Lightning wraps the module."""
+        if stage != "fit":
+            return
+        if self.key_encoders and self.moco.batch_norm_remedy == "sync":
             check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
+        if self.compile_encoder:
+            for encoder, key_encoder, _ in self._branches():
+                for network in (encoder, key_encoder):
+                    if network is not None:
+                        network.compile()
 
     def on_fit_start(self) -> None:
         """Refuse what would do nothing.

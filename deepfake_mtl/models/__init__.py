@@ -1,6 +1,7 @@
 """Networks, for any PyTorch program: this package needs torch and torchvision only."""
 
 from deepfake_mtl.models.encoder import Encoder
+from deepfake_mtl.models.folding import fold_batch_norm
 from deepfake_mtl.models.heads import MLPHead
 from deepfake_mtl.models.momentum import MomentumCopy, check_batch_norm_remedy, shuffled_forward
 from deepfake_mtl.models.mvit import MViTv2S
@@ -20,6 +21,7 @@ __all__ = [
     "MomentumCopy",
     "R2Plus1D18",
     "check_batch_norm_remedy",
+    "fold_batch_norm",
     "shuffled_forward",
     "without_pretrained",
 ]

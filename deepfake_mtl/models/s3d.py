@@ -12,6 +12,7 @@ from deepfake_mtl.models.coclr import coclr_layout
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.inflation import identity_norm, identity_over_time, one_frame
+from deepfake_mtl.models.recomputation import recomputed
 from deepfake_mtl.models.weights import (
     Conventions,
     Layout,
@@ -138,6 +139,9 @@ class S3D(Encoder):
             learns in hundreds of steps what takes thousands at 0.
         channels_last: Compute in the memory layout that is about twice as fast on CPUs and that
             GPUs prefer. Changes no result beyond rounding.
+        recompute_activations: In training, keep the activations between the layers only, and
+            compute the others anew in the backward pass: less memory for more time, and the same
+            result.
 
     Raises:
         ConfigurationError: A number is out of range.
@@ -158,6 +162,7 @@ class S3D(Encoder):
         norm_momentum: float | None = None,
         norm_bias: float = 0.0,
         channels_last: bool = True,
+        recompute_activations: bool = False,
     ) -> None:
         super().__init__(1024, min_frames=8, min_size=32)
         self.features: nn.Sequential = s3d(weights=None).features
@@ -165,6 +170,7 @@ class S3D(Encoder):
         for module in self.features.modules():
             if isinstance(module, nn.BatchNorm3d):
                 nn.init.constant_(module.bias, norm_bias)
+        self._recompute_activations = recompute_activations
         self._memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
         self.features.to(memory_format=self._memory_format)
         self.start_from(weights, strict=strict, norm_eps=norm_eps, norm_momentum=norm_momentum)
@@ -178,5 +184,8 @@ class S3D(Encoder):
 
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 1024)."""
-        activations: Tensor = self.features(clip.contiguous(memory_format=self._memory_format))
+        activations: Tensor = clip.contiguous(memory_format=self._memory_format)
+        recompute = self._recompute_activations and torch.is_grad_enabled()
+        for layer in self.features:
+            activations = recomputed(layer, activations) if recompute else layer(activations)
         return activations.mean(dim=(2, 3, 4))

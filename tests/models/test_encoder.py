@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models.video import VideoResNet, r2plus1d_18, r3d_18, s3d
 
-from deepfake_mtl.models import R3D18, S3D, Encoder, MLPHead, MViTv2S, R2Plus1D18
+from deepfake_mtl.models import R3D18, S3D, Encoder, MLPHead, MViTv2S, R2Plus1D18, fold_batch_norm
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 
 
@@ -41,6 +41,45 @@ def test_equals_torchvision_in_outputs_and_gradients() -> None:
     (expected * probe).sum().backward()
     for mine, other in zip(ours.features.parameters(), theirs.features.parameters(), strict=True):
         assert (mine.grad - other.grad).norm() <= 1e-9 * max(other.grad.norm().item(), 1e-12)
+
+
+def test_recomputed_activations_change_nothing() -> None:
+    torch.manual_seed(0)
+    plain = S3D(channels_last=False).double()
+    saving = S3D(channels_last=False, recompute_activations=True).double()
+    saving.load_state_dict(plain.state_dict())
+    clip = torch.rand(2, 3, 8, 32, 32, dtype=torch.float64)
+    kept: list[int] = []
+    for encoder in (plain, saving):
+        sizes: list[int] = []
+
+        def count(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = encoder(clip).square().sum()
+        kept.append(sum(sizes))
+        loss.backward()
+    assert kept[1] < 0.7 * kept[0]
+    for mine, other in zip(saving.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine.grad, other.grad)
+    for (name, mine), other in zip(saving.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(mine, other), name
+
+
+@pytest.mark.parametrize("kind", [S3D, R2Plus1D18])
+def test_a_folded_encoder_is_the_same_function(kind: type[Encoder]) -> None:
+    torch.manual_seed(0)
+    encoder = kind().double()
+    clip = torch.rand(2, 3, 8, 32, 32, dtype=torch.float64)
+    encoder(clip)  # statistics that are not those of the start
+    before = copy.deepcopy(encoder.state_dict())
+    folded = fold_batch_norm(encoder)
+    assert not any(isinstance(module, nn.BatchNorm3d) for module in folded.modules())
+    expected = encoder.eval()(clip)
+    torch.testing.assert_close(folded(clip), expected, rtol=0, atol=1e-9 * expected.norm().item())
+    assert all(torch.equal(x, before[name]) for name, x in encoder.state_dict().items())
 
 
 def test_uint8_and_unit_interval_are_the_same_clip(encoder: S3D) -> None:

@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -99,16 +98,6 @@ def test_a_figure_that_does_not_exist_is_none():
     assert both.value("accuracy_calibrated") is None
     people = People({each.key: () for each in world.predictions(videos=5)}, resamples=10)
     assert np.isnan(both.draws("accuracy_calibrated", people)).all()
-
-
-def test_two_thousand_resamples_of_two_thousand_videos_take_seconds():
-    made = world.predictions(videos=400)
-    people = People({each.key: each.identities for each in made})
-    scored = Scored.of(made, 0.5)
-    begin = time.process_time()
-    draws = scored.draws("auc", people)
-    assert draws.shape == (2000,)
-    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize("degrees", [1, 2.7, 8, 69, 4000])

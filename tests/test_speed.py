@@ -1,0 +1,103 @@
+"""What makes a step fast and must not change what it computes."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deepfake_mtl.detector import Detector
+from deepfake_mtl.tasks import (
+    BinaryContrast,
+    BinaryCrossEntropy,
+    ManipulationContrast,
+    ManipulationCrossEntropy,
+    MoCoSettings,
+    Task,
+)
+from tests.worlds import TinyEncoder, loader, trainer
+
+MOCO = MoCoSettings(dim=8, queue_size=12, momentum=0.5, neighbours=3)
+
+
+def detector(*tasks: type[Task], **options: object) -> Detector:
+    torch.manual_seed(0)
+    return Detector(TinyEncoder(norm=True), [task() for task in tasks], moco=MOCO, **options)
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operations for which a GPU would have to be waited for."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        places = args[1] if name in ("index", "index_put_") else ()
+        by_mask = any(isinstance(x, Tensor) and x.dtype == torch.bool for x in places or ())
+        if name in self.NAMES or by_mask:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class Watched(Detector):
+    """A detector whose training steps are watched, with the update of the keys after them."""
+
+    waits: Waits
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor | None:
+        with self.waits:
+            return super().training_step(batch, batch_idx)
+
+    def _update_keys(self) -> None:
+        with self.waits:
+            super()._update_keys()
+
+
+@pytest.mark.parametrize("binary", [BinaryCrossEntropy, BinaryContrast])
+@pytest.mark.parametrize("manipulation", [None, ManipulationCrossEntropy, ManipulationContrast])
+@pytest.mark.parametrize("balance", ["fixed", "uncertainty"])
+def test_no_step_waits_for_the_device(
+    binary: type[Task], manipulation: type[Task] | None, balance: str, tmp_path: Path
+) -> None:
+    if manipulation is None and balance != "fixed":
+        pytest.skip("there is nothing to balance")
+    tasks = [task() for task in (binary, manipulation) if task is not None]
+    model = Watched(TinyEncoder(norm=True), tasks, moco=MOCO, balance=balance)
+    model.waits = Waits()
+    trainer(tmp_path).fit(model, loader([0, 1, 2, 3, 4, 0], views=2))
+    assert model.waits.found == []
+
+
+def test_what_waits_is_noticed() -> None:
+    values = torch.arange(3)
+    with Waits() as waits:
+        values.sum().item()
+        _ = values[values > 1]
+        _ = values[torch.tensor([0])]
+        values.nonzero()
+    assert waits.found == ["_local_scalar_dense", "index", "nonzero"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_encoder_learns_the_same_under_the_same_names(tmp_path: Path) -> None:
+    states = []
+    for compiles in (False, True):
+        model = detector(BinaryContrast, ManipulationCrossEntropy, compile_encoder=compiles)
+        trainer(tmp_path).fit(model, loader([0, 1, 2, 3, 4, 0, 0, 0], views=2))
+        networks = (model.encoder, model.key_encoders["binary"])
+        assert all((each._compiled_call_impl is not None) == compiles for each in networks)
+        states.append(model.state_dict())
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-5, msg=name)
