@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from deepfake_mtl.data.whole_files import open_whole
+from deepfake_mtl.data.whole_files import named_errors, open_whole
 from deepfake_mtl.errors import CheckpointError
 
 CHECKPOINTS: Final = "checkpoints"
@@ -39,6 +39,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             return
         with (
             open_whole(Path(path)) as file,
+            named_errors(file.path),
             os.fdopen(os.dup(file.descriptor), "wb") as stream,
         ):
             torch.save(checkpoint, stream)

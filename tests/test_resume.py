@@ -111,11 +111,12 @@ def train(
     every: int | None = 1,
     model: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
+    figures: Figures | None = None,
     **options: Any,
 ) -> tuple[dict[str, Any], Figures, Copies]:
     """Return the last checkpoint, what was logged, and what was drawn."""
     pl.seed_everything(7, verbose=False)
-    figures, copies = Figures(), Copies(folder)
+    figures, copies = figures or Figures(), Copies(folder)
     datamodule = DeepfakeDataModule(
         str(root),
         "Face2Face",
@@ -173,8 +174,7 @@ def same_figures(actual: Figures, expected: Figures, first: int) -> None:
 
 CASES: dict[str, dict[str, Any]] = {
     "workers": {"workers": 2},
-    "dropout": {"model": {"tasks": "ce ce"}},
-    "accumulation": {"accumulate_grad_batches": 3},
+    "accumulation": {"accumulate_grad_batches": 3, "model": {"tasks": "ce ce"}},
     "validation within epochs": {"val_check_interval": 0.5},
     "surgery": {"model": {"balance": "upgrad", "tasks": "ce con"}},
     "steps": {"max_steps": 13, "max_epochs": -1},
@@ -209,32 +209,32 @@ def test_any_checkpoint_leads_to_the_same_end(case: str, tiny_corpus: Path, tmp_
 @pytest.mark.parametrize(
     ("stop", "options"),
     [
-        (Stop(step=3), {}),
         (Stop(step=STEPS), {}),  # the last step of an epoch: in the validation after it
         (Stop(step=STEPS), {"limit_val_batches": 0}),
         (Stop(step=4), {"val_check_interval": 0.5}),
         (Stop(validation=2), {}),
         (Stop(step=2), {"accumulate_grad_batches": 2}),
     ],
-    ids=["step", "last step", "last step alone", "before validation", "validation", "accumulation"],
+    ids=["last step", "last step alone", "before validation", "validation", "accumulation"],
 )
 def test_sigterm_saves_and_the_rest_is_the_same(
     stop: Stop, options: dict[str, Any], tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    expected, figures, _ = train(tiny_corpus, tmp_path / "whole", every=None, **options)
-    handler = signal.getsignal(signal.SIGTERM)
+    expected, whole, _ = train(tiny_corpus, tmp_path / "whole", every=None, **options)
+    figures, handler = Figures(), signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as error:
-        train(tiny_corpus, tmp_path / "run", stop, every=None, **options)
+        train(tiny_corpus, tmp_path / "run", stop, every=None, figures=figures, **options)
     assert error.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == handler
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    stopped = torch.load(last, weights_only=True)["global_step"]
-    assert stopped == (STEPS if stop.step < 0 else stop.step)
-    actual, later, _ = train(tiny_corpus, tmp_path / "run", every=None, resume=last, **options)
+    assert torch.load(last)["global_step"] == (STEPS if stop.step < 0 else stop.step)
+    actual, _, _ = train(
+        tiny_corpus, tmp_path / "run", every=None, resume=last, figures=figures, **options
+    )
     for state in (actual, expected):  # the two trainings are in folders of their own
         del state["callbacks"][next(key for key in state["callbacks"] if "ModelCheckpoint" in key)]
     same(actual, expected)
-    same_figures(later, figures, stopped)
+    assert figures.rows == pytest.approx(whole.rows, abs=0, nan_ok=True)
 
 
 def test_a_place_that_is_counted_otherwise_is_refused(tiny_corpus: Path, tmp_path: Path) -> None:
