@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "deepfake_mtl"]
 TINY = ["--model.encoder=tests.worlds.TinyEncoder", "--model.encoder.norm=true"]
 CONTRAST = "binary_con_manipulation_con"  # queues and momentum encoder too
 TWO_RANKS = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=2"]
-PATIENCE = 300
+PATIENCE = 900
 """Seconds for a training on a busy machine; none is part of what is tested."""
 
 
