@@ -31,6 +31,7 @@ from deepfake_mtl.models import (
     shuffled_forward,
     without_pretrained,
 )
+from deepfake_mtl.precision import check_precision
 from deepfake_mtl.tasks import (
     BinaryCrossEntropy,
     ContrastiveTask,
@@ -248,9 +249,14 @@ class Detector(pl.LightningModule):
         self.predict_scores.reset()
 
     def setup(self, stage: str) -> None:
-        """Put SyncBatchNorm in and compile, where asked for, before Lightning wraps the module."""
+        """Put SyncBatchNorm in and compile, where asked for, before Lightning wraps the module.
+
+        Raises:
+            ConfigurationError: The trainer's precision has too few bits.
+        """
         if stage != "fit":
             return
+        check_precision(str(self.trainer.precision))
         if self.key_encoders and self.moco.batch_norm_remedy == "sync":
             check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]

@@ -8,8 +8,8 @@ from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 import yaml
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.cli import (
@@ -26,20 +26,33 @@ from deepfake_mtl.callbacks import (
     GradientConflictMonitor,
     ResultsWriter,
 )
+from deepfake_mtl.checkpoint_files import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    WholeCheckpointIO,
+    load_checkpoint,
+)
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.last_checkpoint import LastCheckpoint
 from deepfake_mtl.models import without_pretrained
+from deepfake_mtl.precision import TF32, check_precision, use_tf32
+from deepfake_mtl.random_states import RandomStates
+from deepfake_mtl.resuming import (
+    RUN_CHECKPOINTS,
+    find_checkpoint,
+    requeued_checkpoint,
+    sound_checkpoint,
+)
 from deepfake_mtl.run_folder import results_folder
 
 DEFAULT_RUN: Final = "runs/detector"
 
 _log = logging.getLogger(__name__)
 
-_CHECKPOINTS: Final = "checkpoints"
-_BEST: Final = "best"
-_LAST: Final = "last"
 _FROM_CHECKPOINT: Final = ("validate", "test", "predict")
 
 
@@ -82,7 +95,7 @@ class DetectorCLI(LightningCLI):
     """LightningCLI for `Detector` and `DeepfakeDataModule`.
 
     Everything that a command writes goes to its run folder, `trainer.default_root_dir`:
-    ``config.yaml``, ``checkpoints/{best,last}.ckpt``, ``tensorboard/``, and after a test
+    ``config.yaml``, ``checkpoints/{best,last,previous}.ckpt``, ``tensorboard/``, and after a test
     ``results.json``, ``predictions.csv`` and ``results.html``; see `results_folder`.
 
     Args:
@@ -91,6 +104,7 @@ class DetectorCLI(LightningCLI):
 
     def __init__(self, words: Sequence[str]) -> None:
         self._data_state: dict[str, Any] = {}
+        self._resumed: Path | None = None
         super().__init__(
             Detector,
             DeepfakeDataModule,
@@ -111,21 +125,29 @@ class DetectorCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks that have options, and let the detector know what is held out."""
         parser.link_arguments("data.held_out", "model.held_out")
+        parser.add_argument(
+            "--tf32",
+            type=TF32,
+            default="convolutions",
+            help="Which float32 operations of a GPU are rounded to TF32.",
+        )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         parser.add_lightning_class_args(GradientConflictMonitor, "conflict")
         parser.add_lightning_class_args(FeatureWriter, "features")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/auc",
                 "checkpoint.mode": "max",
-                "checkpoint.filename": _BEST,
+                "checkpoint.filename": Path(BEST).stem,
                 "checkpoint.auto_insert_metric_name": False,
                 "checkpoint.enable_version_counter": False,
             }
         )
-        parser.link_arguments(
-            "trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints_folder
-        )
+        for name in ("checkpoint", "last_checkpoint"):
+            parser.link_arguments(
+                "trainer.default_root_dir", f"{name}.dirpath", compute_fn=_checkpoints_folder
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the words, after looking for what LightningCLI would take in silence."""
@@ -135,6 +157,11 @@ class DetectorCLI(LightningCLI):
         _check_order(words)
         if words[0] in _FROM_CHECKPOINT and not {"-h", "--help", "--print_config"} & set(words):
             words = self._with_checkpoint(words)
+        given = _option(words, "--ckpt_path")
+        if words[0] == "fit" and given is not None and given not in RUN_CHECKPOINTS:
+            # LightningCLI itself reads it, before anything can be said about it.
+            path = sound_checkpoint(given, Path())
+            words = _replace_option(words, "--ckpt_path", str(path))
         with warnings.catch_warnings():
             # Lightning warns where a program passes words and has some of its own.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -144,6 +171,7 @@ class DetectorCLI(LightningCLI):
         """Create the trainer with a logger and callbacks that write to the run folder."""
         config = self.config_init[self.subcommand].trainer
         run = Path(config.default_root_dir)
+        use_tf32(self.config_init[self.subcommand].tf32)
         if config.logger is None or config.logger is True:
             kwargs["logger"] = TensorBoardLogger(
                 run, name="tensorboard", version=str(self.subcommand), default_hp_metric=False
@@ -151,26 +179,27 @@ class DetectorCLI(LightningCLI):
         data = self.config_init[self.subcommand].data
         folder = results_folder(run, data.test_on, data.degradation)
         trainer = super().instantiate_trainer(**kwargs)
+        check_precision(str(trainer.precision), str(config.precision))
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpointIO()
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        callbacks += [ResultsWriter(folder, self.config_dump), self._last_checkpoint(run)]
+        callbacks.insert(0, RandomStates())  # before others draw
+        callbacks.append(ResultsWriter(folder, self.config_dump))
         if trainer.loggers:
             callbacks.extend([ClipStrip(), LearningRateMonitor("step")])
         return trainer
 
-    @staticmethod
-    def _last_checkpoint(run: Path) -> ModelCheckpoint:
-        # Its own callback: the one that keeps the best saves its `save_last` only when it saves.
-        return ModelCheckpoint(
-            run / _CHECKPOINTS,
-            filename=_LAST,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-
     def instantiate_classes(self) -> None:
         """Create model, data and trainer; where a checkpoint follows, load no other weights."""
-        restores = self._get(self.config, "ckpt_path") is not None
-        with without_pretrained() if restores else nullcontext():
+        checkpoint, run = self._get(self.config, "ckpt_path"), self._run()
+        if self.subcommand == "fit":
+            if checkpoint is None:
+                self._resumed = requeued_checkpoint(run)
+            elif checkpoint in RUN_CHECKPOINTS:
+                self._resumed = sound_checkpoint(checkpoint, run)
+            else:
+                self._resumed = find_checkpoint(checkpoint, run)
+        with without_pretrained() if checkpoint or self._resumed else nullcontext():
             super().instantiate_classes()
 
     def after_instantiate_classes(self) -> None:
@@ -189,13 +218,11 @@ class DetectorCLI(LightningCLI):
 
         Raises:
             ConfigurationError: There are some in the run folder, and none is continued.
-            CheckpointError: The checkpoint to be continued is not there.
         """
-        run = Path(self._get(self.config, "trainer").default_root_dir)
-        checkpoint = self._get(self.config, "ckpt_path")
-        existing = sorted((run / _CHECKPOINTS).glob("*.ckpt"))
-        if checkpoint is None and existing:
-            last = run / _CHECKPOINTS / f"{_LAST}.ckpt"
+        run = self._run()
+        existing = sorted((run / CHECKPOINTS).glob("*.ckpt"))
+        if self._resumed is None and existing:
+            last = run / CHECKPOINTS / LAST
             raise ConfigurationError(
                 f"{run} holds the checkpoints of an earlier training: choose another folder with "
                 "--trainer.default_root_dir, or go on with that training by --ckpt_path "
@@ -207,9 +234,11 @@ class DetectorCLI(LightningCLI):
                 "is contrastive: leave it at none",
                 self.datamodule.second_view,
             )
-        if checkpoint is not None:
-            path = _resolve_checkpoint(checkpoint, run)
-            self.config_init[self.subcommand]["ckpt_path"] = str(path)
+        if self._resumed is not None:
+            self.config_init[self.subcommand]["ckpt_path"] = str(self._resumed)
+
+    def _run(self) -> Path:
+        return Path(self._get(self.config, "trainer").default_root_dir)
 
     def _with_checkpoint(self, words: Sequence[str]) -> list[str]:
         """Take what a checkpoint remembers of its data for options that are not given."""
@@ -219,17 +248,19 @@ class DetectorCLI(LightningCLI):
         if given is None:
             raise CheckpointError(
                 f"{subcommand} needs a checkpoint, else it would score with random weights: write "
-                f"deepfake-mtl {subcommand} ... --ckpt_path {run / _CHECKPOINTS / 'best.ckpt'}"
+                f"deepfake-mtl {subcommand} ... --ckpt_path {run / CHECKPOINTS / BEST}"
             )
-        path = _resolve_checkpoint(given, run)
-        content = _load(path)
+        path = find_checkpoint(given, run)
+        content = load_checkpoint(path)
+        if DeepfakeDataModule.__qualname__ not in content:
+            raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
         self._data_state = content[DeepfakeDataModule.__qualname__]
         parser = self._subcommand_parsers[subcommand]
         remembered = content["datamodule_hyper_parameters"]
         parser.set_defaults({f"data.{key}": value for key, value in remembered.items()})
         if subcommand == "test":
             parser.set_defaults({"verbose": False})  # the table of ResultsWriter says more
-        if path.parent.name == _CHECKPOINTS:
+        if path.parent.name == CHECKPOINTS:
             parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
         return _replace_option(words, "--ckpt_path", str(path))
 
@@ -249,29 +280,7 @@ class _RunConfig(SaveConfigCallback):
 
 
 def _checkpoints_folder(run: str) -> str:
-    return str(Path(run) / _CHECKPOINTS)
-
-
-def _resolve_checkpoint(name: str, run: Path) -> Path:
-    """Return the file of a checkpoint given by its path, or as ``best`` or ``last`` of the run."""
-    path = run / _CHECKPOINTS / f"{name}.ckpt" if name in (_BEST, _LAST) else Path(name)
-    if not path.is_file():
-        there = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
-        hint = f"; there are {', '.join(map(str, there))}" if there else ""
-        raise CheckpointError(f"{path}: no such checkpoint{hint}")
-    return path
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many kinds, for a file that it cannot read
-        raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})"
-        ) from error
-    if not isinstance(content, dict) or DeepfakeDataModule.__qualname__ not in content:
-        raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
-    return content
+    return str(Path(run) / CHECKPOINTS)
 
 
 def _check_order(words: Sequence[str]) -> None:

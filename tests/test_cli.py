@@ -1,11 +1,8 @@
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -389,39 +386,6 @@ def test_a_store_of_crops_takes_the_place_of_the_corpus(
     whole = f"--ckpt_path={trained}/checkpoints/last.ckpt"
     crops = ["test", f"--data.root={tmp_path / 'store'}", whole, out, *more]
     assert "trained on whole frames, but --data.root holds face crops" in error_of(crops, capsys)
-
-
-@pytest.mark.slow
-def test_a_killed_training_goes_on_from_where_it_was(tiny_corpus: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    more = ["--trainer.max_epochs=4", "--trainer.deterministic=true"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "deepfake_mtl"]
-
-    def words(run: Path, *resume: str) -> list[str]:
-        losses = "binary_con_manipulation_con"  # queues and momentum encoder too
-        return [*command, *fit_words(tiny_corpus, run, *more, *resume, losses=losses)]
-
-    subprocess.run(words(whole), env=environment, check=True)
-
-    process = subprocess.Popen(words(killed), env=environment)
-    last = killed / "checkpoints" / "last.ckpt"
-    while not last.is_file():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    interrupted = torch.load(last, weights_only=True)
-    assert interrupted["epoch"] < 3
-
-    subprocess.run(words(killed, "--ckpt_path=last"), env=environment, check=True)
-    expected = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)
-    resumed = torch.load(last, weights_only=True)
-    assert resumed["epoch"] == expected["epoch"] == 3
-    assert resumed["global_step"] == expected["global_step"] > interrupted["global_step"]
-    assert resumed["state_dict"].keys() == expected["state_dict"].keys()
-    for name, value in expected["state_dict"].items():
-        assert torch.equal(value, resumed["state_dict"][name]), name
 
 
 @pytest.mark.slow

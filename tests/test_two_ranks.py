@@ -1,5 +1,6 @@
 """The detector on two ranks against one process that has all the data, in float64."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ import torch
 
 from tests.two_ranks import CASES, train
 
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node"]
+PROGRAM = ["-m", "tests.two_ranks"]
+
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("two_ranks")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    subprocess.run([*launcher, "-m", "tests.two_ranks", str(folder)], check=True)
+    subprocess.run([*LAUNCHER, "2", "--standalone", *PROGRAM, str(folder)], check=True)
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 
@@ -28,8 +31,29 @@ def close(actual: object, expected: object) -> None:
 def test_two_ranks_equal_one_process(
     case: str, ranks: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    alone = train(case, tmp_path)
-    first, second = (rank[case] for rank in ranks)
+    compare(case, [rank[case] for rank in ranks], train(case, tmp_path))
+
+
+@pytest.mark.slow
+def test_two_nodes_of_one_device_equal_one_process(tmp_path: Path) -> None:
+    """A torchrun of its own for each node, as on two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = ["--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    nodes = [
+        subprocess.Popen(
+            [*LAUNCHER, "1", *place, f"--node-rank={node}", *PROGRAM, str(tmp_path), "contrast"]
+        )
+        for node in range(2)
+    ]
+    assert [node.wait() for node in nodes] == [0, 0]
+    ranks = [torch.load(tmp_path / f"{number}.pt")["contrast"] for number in range(2)]
+    compare("contrast", ranks, train("contrast", tmp_path))
+
+
+def compare(case: str, ranks: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    first, second = ranks
     assert len(alone["losses"]) == len(first["losses"]) == 8
     means = [(a + b) / 2 for a, b in zip(first["losses"], second["losses"], strict=True)]
     close(means, alone["losses"])
@@ -37,7 +61,8 @@ def test_two_ranks_equal_one_process(
         close(rank["gradients"], alone["gradients"])
         for name, value in alone["state"].items():
             close(rank["state"][name], value)
-        assert len(rank["rows"]) == len(alone["rows"]) == (0 if case == "separate" else 8)
+        measured = 0 if case in ("separate", "ce", "con") else 8
+        assert len(rank["rows"]) == len(alone["rows"]) == measured
         for actual, expected in zip(rank["rows"], alone["rows"], strict=True):
             assert actual["step"] == expected["step"]
             assert actual["group"] == expected["group"]
@@ -48,7 +73,7 @@ def test_two_ranks_equal_one_process(
                     assert actual[figure] == pytest.approx(expected[figure], rel=1e-5, abs=1e-6)
         assert rank["figures"] == pytest.approx(alone["figures"], rel=1e-5, nan_ok=True)
     queues = [name for name in alone["state"] if name.endswith("queue.keys")]
-    assert len(queues) == {"contrast": 2}.get(case, 1)
+    assert len(queues) == {"contrast": 2, "ce": 0, "ce ce": 0}.get(case, 1)
     for name in queues:
         assert torch.equal(first["state"][name], second["state"][name])
         assert alone["state"][name].dtype == torch.float64

@@ -20,6 +20,7 @@ from deepfake_mtl.tasks import (
     ManipulationContrast,
     ManipulationCrossEntropy,
     MoCoSettings,
+    Task,
 )
 from tests.worlds import Clips, TinyEncoder, trainer
 
@@ -30,6 +31,11 @@ CASES: dict[str, dict[str, object]] = {
     "mixed": {"tasks": "ce con", "balance": "uncertainty"},
     "separate": {"tasks": "con ce", "separate_encoders": True},
     "surgery": {"tasks": "ce con", "balance": "upgrad"},
+    # With the first two, the six configurations of the paper.
+    "ce": {"tasks": "ce"},
+    "con": {"tasks": "con"},
+    "ce ce": {"tasks": "ce ce"},
+    "con ce": {"tasks": "con ce"},
 }
 
 
@@ -53,16 +59,17 @@ class Record(pl.Callback):
         self.losses.append(trainer.callback_metrics["train/loss"].clone())
 
 
-def train(case: str, folder: Path, *, ranks: int = 1, rank: int = 0) -> dict[str, Any]:
+def train(
+    case: str, folder: Path, *, ranks: int = 1, rank: int = 0, nodes: int = 1
+) -> dict[str, Any]:
     torch.manual_seed(0)
     options = dict(CASES[case])
-    binary, manipulation = str(options.pop("tasks")).split()
-    tasks = [
-        (BinaryContrast if binary == "con" else BinaryCrossEntropy)(hidden_features=8),
-        (ManipulationContrast if manipulation == "con" else ManipulationCrossEntropy)(
-            hidden_features=8
-        ),
+    kinds: list[dict[str, type[Task]]] = [
+        {"ce": BinaryCrossEntropy, "con": BinaryContrast},
+        {"ce": ManipulationCrossEntropy, "con": ManipulationContrast},
     ]
+    names = str(options.pop("tasks")).split()
+    tasks = [kind[name](hidden_features=8) for kind, name in zip(kinds, names, strict=False)]
     model = Detector(TinyEncoder(), tasks, **{"learning_rate": 0.02, "moco": MOCO, **options})
     record, monitor = Record(), GradientConflictMonitor(every_n_steps=2)
     clips = Clips(LABELS, views=2)
@@ -73,8 +80,9 @@ def train(case: str, folder: Path, *, ranks: int = 1, rank: int = 0) -> dict[str
     run = trainer(
         folder,
         max_epochs=2,
-        devices=ranks,
-        strategy="ddp" if ranks > 1 else "auto",
+        devices=ranks // nodes,
+        num_nodes=nodes,
+        strategy="ddp" if ranks > 1 else "auto",  # which looks for no unused parameters
         precision="64-true",
         use_distributed_sampler=False,
         callbacks=[record, monitor],
@@ -98,8 +106,9 @@ def train(case: str, folder: Path, *, ranks: int = 1, rank: int = 0) -> dict[str
 def main() -> None:
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    rank = int(os.environ["RANK"])
-    results = {case: train(case, folder, ranks=2, rank=rank) for case in CASES}
+    rank, nodes = int(os.environ["RANK"]), 2 // int(os.environ["LOCAL_WORLD_SIZE"])
+    cases = sys.argv[2:] or CASES
+    results = {case: train(case, folder, ranks=2, rank=rank, nodes=nodes) for case in cases}
     torch.save(results, folder / f"{rank}.pt")
 
 

@@ -111,10 +111,12 @@ class _Starter:
         return Outcome(run, "failed" if reason else "finished", reason)
 
     def stop(self) -> None:
-        """Interrupt what is running, so that it writes a checkpoint if it can."""
+        """Stop what is running; a training writes a checkpoint first."""
         self._stopped = True
         for process in list(self._processes):
-            process.send_signal(signal.SIGINT)
+            # A training answers SIGTERM with a checkpoint, other commands SIGINT at once.
+            trains = isinstance(process.args, list) and "fit" in process.args
+            process.send_signal(signal.SIGTERM if trains else signal.SIGINT)
         for process in list(self._processes):
             try:
                 process.wait(_PATIENCE)

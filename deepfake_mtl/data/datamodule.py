@@ -26,8 +26,8 @@ from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, open_corpu
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded, parse_degradation
+from deepfake_mtl.data.loading import TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
-from deepfake_mtl.data.opencv_threads import use_one_thread
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
@@ -39,6 +39,7 @@ from deepfake_mtl.data.transforms import (
     ClipTransform,
     EvaluationTransform,
 )
+from deepfake_mtl.data.workers import begin_worker
 from deepfake_mtl.errors import (
     CheckpointError,
     ConfigurationError,
@@ -116,7 +117,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
     Samplers share the work among ranks by themselves: set `use_distributed_sampler` of the Trainer
     to false when there are several.
 
-    Checkpoints remember the fold and the seed: to go on, or to test, with another fold is an error.
+    Checkpoints remember the fold, the seed and the place in an epoch: to go on, or to test, with
+    another fold is an error.
 
     Args:
         root: Folder that holds ``original_sequences`` and ``manipulated_sequences``, or a store of
@@ -211,6 +213,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self._split_digest = ""
         self._videos: dict[Stage, ProbedVideos] = {}
         self._corrupt: dict[str, None] = {}
+        self._loader: TrainingLoader | None = None
+        self._place: dict[str, int] | None = None
 
     @property
     def fold(self) -> Fold:
@@ -324,13 +328,13 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
                 "raise --data.train_clips_per_video"
             )
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=True,
-            **self._loader_options(),
+        self._loader = TrainingLoader(
+            dataset, sampler, self.batch_size, ranks=world_size, **self._loader_options()
         )
+        if self._place is not None:
+            # Lightning would do so, but not where a schedule has asked it for the number of steps.
+            self._loader.load_state_dict(self._place)
+        return self._loader
 
     def val_dataloader(self) -> DataLoader[ClipSample]:
         """Return evenly spread clips of the validation videos."""
@@ -372,10 +376,11 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "split_digest": self._split_digest,
             "seed": self._base_seed(),
             "crops": self._crops(),
+            "place": None if self._loader is None else self._loader.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Check that a checkpoint belongs to this fold, and go on with its seed.
+        """Check that a checkpoint belongs to this fold, and go on with its seed and its place.
 
         Raises:
             CheckpointError: It was trained with other manipulations held out, with other people, or
@@ -399,6 +404,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         if self._corpus is not None and not self.allow_other_crops:
             _check_crops(state_dict.get("crops"), self._crops())
         self.seed = int(state_dict["seed"])
+        self._place = state_dict.get("place")
 
     def _find_corpus(self) -> Corpus:
         if self._corpus is None:
@@ -481,7 +487,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "num_workers": self.num_workers,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": use_one_thread,
+            "worker_init_fn": begin_worker,
+            # Its own: the random state of the training is not to depend on how often data is read.
+            "generator": torch.Generator().manual_seed(self._base_seed()),
         }
 
     def _base_seed(self) -> int:

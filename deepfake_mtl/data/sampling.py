@@ -42,6 +42,9 @@ class BalancedSampler(Sampler[Draw]):
         num_replicas: Number of ranks.
         rank: This process's rank.
 
+    Attributes:
+        epoch: The epoch to be drawn next.
+
     Raises:
         ConfigurationError: A setting is out of range, or a class to be drawn has no video.
     """
@@ -66,20 +69,25 @@ class BalancedSampler(Sampler[Draw]):
         self._seed = seed
         self._num_replicas = num_replicas
         self._rank = rank
-        self._epoch = 0
+        self.epoch = 0
+        self._resumed = (0, 0)
         self._shares = self._class_shares(real_fraction, balance_manipulations)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch to be drawn next; Lightning calls it."""
-        self._epoch = epoch
+        self.epoch = epoch
+
+    def resume(self, draws: int) -> None:
+        """Leave out the first draws of this rank in the chosen epoch; others begin as ever."""
+        self._resumed = (self.epoch, draws)
 
     def __len__(self) -> int:
-        """Return the number of draws of this rank in an epoch."""
+        """Return the number of draws of this rank in a whole epoch."""
         return self._length // self._num_replicas
 
     def __iter__(self) -> Iterator[Draw]:
         """Yield the draws of this rank in the chosen epoch."""
-        first = self._epoch * self._length
+        first = self.epoch * self._length
         # Cumulative rounding: over any number of epochs, each class has its share to within one.
         ends = {
             label: (int(first * share), int((first + self._length) * share))
@@ -91,9 +99,11 @@ class BalancedSampler(Sampler[Draw]):
             begin_end = (end[0] - previous[0], end[1] - previous[1])
             videos.extend(self._class_draws(label, *begin_end))
             previous = end
-        order = self._generator(0, self._epoch).permutation(len(videos))
+        order = self._generator(0, self.epoch).permutation(len(videos))
         count = len(self) * self._num_replicas
-        for position in range(self._rank, count, self._num_replicas):
+        epoch, done = self._resumed
+        begin = self._rank + (done * self._num_replicas if epoch == self.epoch else 0)
+        for position in range(begin, count, self._num_replicas):
             yield Draw(videos[order[position]], first + position)
 
     def _cumulative(self) -> list[tuple[int, float]]:

@@ -40,7 +40,7 @@ class WholeFile:
         """
         entry = (self.position, len(data), zlib.crc32(data))
         rest = memoryview(data)
-        with _named(self.path):
+        with named_errors(self.path):
             while rest:
                 written = os.pwrite(self.descriptor, rest, self.position)
                 self.position += written
@@ -59,24 +59,24 @@ def open_whole(path: Path) -> Iterator[WholeFile]:
         CorpusError: The file cannot be written; what was there before is left as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _named(path):
+    with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         try:
             yield WholeFile(descriptor, path)
-            with _named(path):
+            with named_errors(path):
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        with _named(path):
+        with named_errors(path):
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Turns what the system says about writing into an error that names the file."""
     try:
         yield

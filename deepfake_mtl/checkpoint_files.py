@@ -1,0 +1,91 @@
+"""Checkpoints on disk: written whole, checked before a training goes on from one."""
+
+import os
+import zlib
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from deepfake_mtl.data.whole_files import named_errors, open_whole
+from deepfake_mtl.errors import CheckpointError
+
+CHECKPOINTS: Final = "checkpoints"
+BEST: Final = "best.ckpt"
+LAST: Final = "last.ckpt"
+PREVIOUS: Final = "previous.ckpt"
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, but whole on any local disk.
+
+    Lightning 2.6 writes into the system's temporary folder and moves the file. Where the two are on
+    different file systems, as home and scratch folders of clusters are, that is a copy, which can
+    end half-way, and nothing makes sure that the bytes reach the disk before the name does. Here
+    the temporary file is beside the checkpoint and is synchronised before it takes its name.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ANN401 (Lightning's)
+    ) -> None:
+        """Write a checkpoint; what was there before stays until all of it is on the disk."""
+        if "://" in str(path) or storage_options is not None:
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        with (
+            open_whole(Path(path)) as file,
+            named_errors(file.path),
+            os.fdopen(os.dup(file.descriptor), "wb") as stream,
+        ):
+            torch.save(checkpoint, stream)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as plain values and tensors, without running code that it may hold.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many kinds, for a file that it cannot read
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    return content
+
+
+def check_checkpoint(path: Path) -> None:
+    """Compare every part of a checkpoint with its checksum, which `torch.load` does not do.
+
+    Raises:
+        CheckpointError: It was not written whole, or bytes of it have changed since.
+    """
+    try:
+        with ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a whole checkpoint ({error})") from error
+    except zlib.error as error:
+        raise CheckpointError(f"{path}: damaged ({error})") from error
+    if broken is not None:
+        raise CheckpointError(f"{path}: damaged, the checksum of its part {broken} is wrong")
+    load_checkpoint(path)
+
+
+def keep_previous(last: Path) -> None:
+    """Give the last checkpoint the name of the previous one, too, before it is replaced."""
+    previous = last.with_name(PREVIOUS)
+    temporary = last.with_name(f".{PREVIOUS}.{os.getpid()}.part")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(last, temporary)
+    except OSError:  # no links on this file system: for a moment there is no last one
+        last.replace(previous)
+        return
+    temporary.replace(previous)
+    temporary.unlink(missing_ok=True)  # two names of one file are not replaced by each other

@@ -1,0 +1,89 @@
+"""The DataLoader of a training, which knows its place in the epoch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from deepfake_mtl.data.clips import ClipSample
+from deepfake_mtl.data.sampling import BalancedSampler
+from deepfake_mtl.errors import CheckpointError
+
+
+class TrainingLoader(DataLoader[ClipSample]):
+    """A DataLoader that goes on in the middle of an epoch.
+
+    Its place is the number of batches that were taken out of it: workers run ahead of these by
+    ``num_workers * prefetch_factor`` batches, which a resumed loader reads once more.
+
+    An epoch is drawn when its first batch is asked for. Lightning asks for an iterator earlier,
+    when it has not yet restored the number of the epoch, and workers would read another one.
+
+    Args:
+        dataset: Clips by draw.
+        sampler: Its draws, those of this rank.
+        batch_size: Clips of a batch; the uneven rest of an epoch is dropped.
+        ranks: Number of processes that share an epoch.
+        **options: As of DataLoader.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[ClipSample],
+        sampler: BalancedSampler,
+        batch_size: int,
+        *,
+        ranks: int = 1,
+        **options: Any,  # noqa: ANN401 (DataLoader's)
+    ) -> None:
+        super().__init__(dataset, batch_size, sampler=sampler, drop_last=True, **options)
+        self._draws = sampler
+        self._ranks = ranks
+        self._taken = 0
+        self._place: dict[str, int] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Go through the sampler's epoch, or through the rest of it after `load_state_dict`.
+
+        Raises:
+            CheckpointError: The rest is counted in other batches, or in other draws.
+        """
+        self._taken = self._find_place()
+        for batch in super().__iter__():
+            self._taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place in the epoch, and what it is counted in."""
+        own = {"epoch": self._draws.epoch, "batches": self._taken, **self._measures()}
+        return own if self._place is None else self._place
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin at this place, if the next epoch to be drawn is the one that it is in."""
+        self._place = dict(state_dict)
+
+    def _find_place(self) -> int:
+        place, self._place = self._place, None
+        if place is None or place["epoch"] != self._draws.epoch:
+            return 0
+        changed = [
+            f"{name.replace('_', ' ')} is {place[name]} there and {value} here"
+            for name, value in self._measures().items()
+            if place[name] != value
+        ]
+        batches = place["batches"]
+        if changed:
+            raise CheckpointError(
+                f"the checkpoint is of the middle of an epoch, after {batches} batches, and its "
+                f"place would be that of other videos here: {'; '.join(changed)}. Go on with the "
+                "same data and devices, or from a checkpoint of the end of an epoch"
+            )
+        self._draws.resume(batches * place["batch_size"])
+        return batches
+
+    def _measures(self) -> dict[str, int]:
+        return {
+            "batch_size": self.batch_size or 1,
+            "number_of_processes": self._ranks,
+            "clips_of_an_epoch": len(self._draws),
+        }

@@ -1,0 +1,70 @@
+"""The states of random generators: a resumed training draws what it would have drawn."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+RandomState = dict[str, Any]
+
+
+class RandomStates(Callback):
+    """Keeps the random states of every process in checkpoints.
+
+    They are taken up at the first batch after a resume, when all that Lightning sets up is done.
+    Where the number of processes has changed, they begin from their seed.
+    """
+
+    def __init__(self) -> None:
+        self._resumed: list[RandomState] = []
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Take up the states of the checkpoint."""
+        states, self._resumed = self._resumed, []
+        if len(states) == trainer.world_size:
+            _restore(states[trainer.global_rank], pl_module.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of every rank; all ranks must call it, as they do for a checkpoint."""
+        own = _collect()
+        if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+            return {"ranks": [own]}
+        states: list[RandomState] = [{} for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(states, own)
+        return {"ranks": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the states until the first batch."""
+        self._resumed = list(state_dict["ranks"])
+
+
+def _collect() -> RandomState:
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
+    state: RandomState = {
+        "torch": torch.get_rng_state(),
+        # As plain values: checkpoints are read without running code.
+        "numpy": (str(kind), np.asarray(keys).tolist(), *rest),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _restore(state: RandomState, device: torch.device) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, np.uint32), *rest))  # noqa: NPY002
+    version, values, gauss = state["python"]
+    random.setstate((version, tuple(values), gauss))
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
