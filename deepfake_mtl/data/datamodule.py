@@ -33,6 +33,7 @@ from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, Video
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store import FaceStore, is_store
+from deepfake_mtl.data.training_facts import describe_training
 from deepfake_mtl.data.transforms import (
     Augmentation,
     AugmentationSettings,
@@ -211,6 +212,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self._split_digest = ""
         self._videos: dict[Stage, ProbedVideos] = {}
         self._corrupt: dict[str, None] = {}
+        self._facts: dict[str, Any] | None = None
 
     @property
     def fold(self) -> Fold:
@@ -372,6 +374,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "split_digest": self._split_digest,
             "seed": self._base_seed(),
             "crops": self._crops(),
+            **self._training_facts(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -422,6 +425,20 @@ class DeepfakeDataModule(pl.LightningDataModule):
     def _crops(self) -> dict[str, Any] | None:
         """How the crops were made; None of whole frames."""
         return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
+
+    def _training_facts(self) -> dict[str, Any]:
+        """Which corpus, and what its training videos look like; so that other videos are judged."""
+        if self._corpus is None or "train" not in self._videos:
+            return {}
+        if self._facts is None:
+            videos = self._videos["train"]
+            self._facts = describe_training(videos.records, videos.infos)
+        corpus = self._corpus
+        names = {"name": corpus.name, "compression": corpus.compression}
+        return {
+            "corpus": {**names, "synthetic": corpus.is_synthetic},
+            "videos": self._facts,
+        }
 
     def _read_splits(self, records: Sequence[VideoRecord]) -> Splits:
         if self.splits == RANDOM_SPLITS:
