@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from deepfake_mtl.inference.judging import (
     judge_subject,
     statement,
 )
+from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.loading import TrainedDetector, load_detector
 from deepfake_mtl.inference.scoring import ClipScorer
 from deepfake_mtl.inference.subjects import FaceCrops, Subjects, View, WholeFrames
@@ -33,49 +34,6 @@ from deepfake_mtl.inference.video import Limits, VideoFacts, decode, inspect
 
 Progress = Callable[[int, int], None]
 """Is told the number of frames that are done, and of all."""
-
-CALIBRATED: Final = "calibrated"
-
-
-@dataclass(frozen=True, slots=True)
-class DetectOptions:
-    """How videos are judged.
-
-    Attributes:
-        threshold: ``calibrated`` (on validation videos), or a number from 0 to 1.
-        step: Distance of the starts of overlapping clips in frames; None takes half a clip.
-        clips: Instead of those, so many evenly spread ones, as a test takes; None for overlapping.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, or as PyTorch has it.
-        detector_model: YuNet's file; None takes it from the cache, or downloads it.
-        limits: What is refused.
-
-    Raises:
-        ConfigurationError: A value is out of range.
-    """
-
-    threshold: float | Literal["calibrated"] = CALIBRATED
-    step: int | None = None
-    clips: int | None = None
-    device: str = "auto"
-    detector_model: Path | None = None
-    limits: Limits = Limits()
-
-    def __post_init__(self) -> None:
-        if self.threshold != CALIBRATED and not (
-            isinstance(self.threshold, int | float) and 0 <= self.threshold <= 1
-        ):
-            raise ConfigurationError(
-                f"threshold is {self.threshold!r}: {CALIBRATED}, or a number from 0 to 1"
-            )
-        for name in ("step", "clips"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} is {value}: at least 1")
-        if self.step is not None and self.clips is not None:
-            raise ConfigurationError(
-                "step is of overlapping clips, clips of evenly spread ones: give one of them"
-            )
-
 
 @dataclass(slots=True)
 class Examination:
@@ -207,9 +165,14 @@ class VideoDetector:
     @property
     def settings(self) -> dict[str, Any]:
         """How clips are laid and what is refused; with the weights they decide on the scores."""
-        options = self.options
+        options, finder = self.options, self._face_detector
         step = None if options.clips else options.step or max(self.trained.description.span // 2, 1)
-        return {"step": step, "clips": options.clips, "limits": asdict(options.limits)}
+        return {
+            "step": step,
+            "clips": options.clips,
+            "face_detector": None if finder is None else finder.digest,
+            "limits": asdict(options.limits),
+        }
 
     def plan(self, frames: int) -> ClipPlan:
         """Where clips lie in a video of so many frames."""
