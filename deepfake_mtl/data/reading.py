@@ -37,22 +37,16 @@ _WITH_TIMES: Final = ("mov", "matroska")  # others leave libavformat to guess, a
 _Packet: TypeAlias = "av.Packet[VideoStream]"
 _LOCAL: Final = {
     "protocol_whitelist": "file",
-    "format_whitelist": ",".join(
-        (
-            "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "matroska", "webm", "avi", "asf", "flv",
-            "live_flv", "mpeg", "mpegts", "mpegvideo", "m4v", "mxf", "nut", "ogg", "rm", "dv",
-            "gxf", "ivf", "h264", "hevc", "av1", "obu", "vc1", "yuv4mpegpipe", "gif", "wtv",
-            "mjpeg", "amv", "nsv",
-        )
-    ),
-}  # fmt: skip
+    "format_whitelist": "mov,mp4,matroska,webm,avi,asf,flv,live_flv,mpeg,mpegts,mpegvideo,m4v,mxf,"
+    "nut,ogg,rm,dv,gxf,ivf,h264,hevc,av1,obu,vc1,yuv4mpegpipe,gif,wtv,mjpeg,amv,nsv",
+}
 """What may be opened: containers of video in one local file. Playlists and the like, whatever they
 are called, would open other files and addresses."""
 
 _REMEDY: Final = "the file is damaged: copy it again from its source, or leave it out"
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, most_pixels: int | None = None) -> VideoInfo:
     """Number of frames, size and frame rate of a video, without decoding it.
 
     Of an MP4 or MOV file only the index is read. Other containers, and fragmented MP4 files, have
@@ -61,6 +55,7 @@ def probe(path: Path) -> VideoInfo:
     Args:
         path: A video file, a folder of images (PNG or JPEG) in the order of their numbers, or a
             file of crops (``.crops``).
+        most_pixels: See `iterate_frames`.
 
     Raises:
         VideoError: There is no such file, it is no video, is cut short, or has no frames.
@@ -71,7 +66,7 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(len(images), width, height, math.nan)
     if path.suffix == SUFFIX:
         return probe_crops(path)
-    with open_video(path) as (container, stream):
+    with open_video(path, most_pixels) as (container, stream):
         frames = _count_by_index(path, container, stream)
         if frames is None:
             frames = len(_Timeline.of(path, container, stream).shown)
@@ -244,9 +239,7 @@ def open_video(
         raise VideoError(f"{path}: is an empty file; copy it again")
     try:
         # Absolute, since "name:" would be a protocol.
-        container = av.open(
-            str(path.absolute()), options=_LOCAL | limit, metadata_errors="replace"
-        )
+        container = av.open(str(path.absolute()), options=_LOCAL | limit, metadata_errors="replace")
     except (FFmpegError, OSError, ValueError) as error:
         _walk_boxes(path)
         raise VideoError(

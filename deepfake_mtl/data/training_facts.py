@@ -1,7 +1,7 @@
 """What the videos of a training look like, in a few numbers that a checkpoint keeps."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 

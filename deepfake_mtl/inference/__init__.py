@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deepfake_mtl.inference.verdict import Verdict as Verdict
     from deepfake_mtl.inference.options import DetectOptions as DetectOptions
+    from deepfake_mtl.inference.verdict import Verdict as Verdict
     from deepfake_mtl.inference.video_detector import VideoDetector as VideoDetector
 
 # Imported on first use, since the process that only watches others does without PyTorch.

@@ -48,10 +48,11 @@ def finished(job: Job, blank: Mapping[str, Any]) -> dict[str, Any] | None:
             and (file["bytes"], file["modified_ns"]) == (status.st_size, status.st_mtime_ns)
             and all(content[name] == blank[name] for name in _SAME)
             and all(
-                content["detector"][name] == blank["detector"][name] for name in ("sha256", "version")
+                content["detector"][name] == blank["detector"][name]
+                for name in ("sha256", "version")
             )
             and (job.folder / PAGE).is_file()
-            and (not job.annotate or (job.folder / ANNOTATED).is_file())
+            and (not job.annotate or not content["faces"] or (job.folder / ANNOTATED).is_file())
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -16,7 +16,9 @@ from deepfake_mtl.inference.summary import Answered, outcome, write_summary
 from deepfake_mtl.inference.workers import Answer, Workers, WorkerSettings
 
 
-def judge_all(inputs: Inputs, out: Path, settings: WorkerSettings, *, annotate: bool) -> list[Answered]:
+def judge_all(
+    inputs: Inputs, out: Path, settings: WorkerSettings, *, annotate: bool
+) -> list[Answered]:
     """Judge videos, each in a process that may die of it, and write all answers.
 
     What an earlier run has answered, of the same file with the same detector and settings, is not
@@ -79,9 +81,7 @@ def _write_failure(answer: Answer, blank: Any) -> dict[str, Any]:  # noqa: ANN40
     from deepfake_mtl.inference.answering import write_answer  # noqa: PLC0415
     from deepfake_mtl.inference.video_detector import Examination  # noqa: PLC0415
 
-    verdict = replace(
-        blank, video=str(answer.job.video.absolute()), error=shown(answer.reason)
-    )
+    verdict = replace(blank, video=str(answer.job.video.absolute()), error=shown(answer.reason))
     return write_answer(answer.job.folder, Examination(verdict), None)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from deepfake_mtl.evaluation.table import ABSENT
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.inference.judging import CONFIDENT, SYNTHETIC
 from deepfake_mtl.inference.loading import TrainedDetector
@@ -25,19 +26,22 @@ def model_card(trained: TrainedDetector, difference: float | None, untraced: str
         untraced: Why there is none.
     """
     description = trained.description
-    return "\n\n".join(
-        [
-            "---\nlibrary_name: deepfake-mtl\ntags: [deepfake-detection, video-classification]\n---",
-            "# A deepfake detector",
-            *([f"**{SYNTHETIC}**"] if description.synthetic else []),
-            _what(description),
-            _use(description),
-            _training(description),
-            _figures(description.metrics),
-            _limits(description),
-            _files(description, difference, untraced),
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "---\nlibrary_name: deepfake-mtl\ntags: [deepfake-detection]\n---",
+                "# A deepfake detector",
+                *([f"**{SYNTHETIC}**"] if description.synthetic else []),
+                _what(description),
+                _use(description),
+                _training(description),
+                _figures(description.metrics),
+                _limits(description),
+                _files(description, difference, untraced),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _what(description: Description) -> str:
@@ -92,7 +96,9 @@ def _training(description: Description) -> str:
         if values is not None and name in names
     ]
     if rows:
-        lines.append("| of the training videos | 5 % | 50 % | 95 % |\n|---|---|---|---|\n" + "\n".join(rows))
+        lines.append(
+            "| of the training videos | 5 % | 50 % | 95 % |\n|---|---|---|---|\n" + "\n".join(rows)
+        )
     if description.crops is not None:
         settings = "\n".join(f"| {k} | {v} |" for k, v in description.crops.flat().items())
         lines.append(f"How faces were cropped:\n\n| setting | |\n|---|---|\n{settings}")
@@ -105,7 +111,9 @@ def _figures(metrics: Mapping[str, Any] | None) -> str:
     corpus = metrics["corpus"]
     kind = " (a synthetic world)" if corpus["synthetic"] else ""
     rows = [
-        f"| {label} | " + " | ".join(_percent(metrics[each], name) for each in ("held_out", "seen")) + " |"
+        f"| {label} | "
+        + " | ".join(_percent(metrics[each], name) for each in ("held_out", "seen"))
+        + " |"
         for name, label in _FIGURES.items()
     ]
     return (
@@ -117,16 +125,20 @@ def _figures(metrics: Mapping[str, Any] | None) -> str:
 
 def _percent(report: Mapping[str, float | None] | None, name: str) -> str:
     value = None if report is None else report.get(name)
-    return "–" if value is None else f"{100 * value:.1f}"
+    return ABSENT if value is None else f"{100 * value:.1f}"
 
 
 def _limits(description: Description) -> str:
     lines = [
         "It is a statistical detector: it can be wrong in both directions, and is no proof.",
-        "Manipulations, compressions, resolutions and people unlike those of its training are "
-        "where it fails most; `detect` says where a video is far from them.",
-        f"That a fake resembles a manipulation means a probability of {CONFIDENT} or more of that "
-        "one (an assumption), among those that it was trained on.",
+        (
+            "Manipulations, compressions, resolutions and people unlike those of its training are "
+            "where it fails most; `detect` says where a video is far from them."
+        ),
+        (
+            f"That a fake resembles a manipulation means a probability of {CONFIDENT} or more of "
+            "that one (an assumption), among those that it was trained on."
+        ),
     ]
     if description.synthetic:
         lines.append(SYNTHETIC)
@@ -137,8 +149,8 @@ def _files(description: Description, difference: float | None, untraced: str) ->
     traced = f"- `model.pt2`: there is none; the network could not be traced ({untraced})."
     if difference is not None:
         traced = (
-            "- `model.pt2`: encoder and heads as `torch.export` traces them, for any number of clips; "
-            f"its probabilities differ from the network's by {difference:.1e} at most. "
+            "- `model.pt2`: encoder and heads as `torch.export` traces them, for any number of "
+            f"clips; its probabilities differ from the network's by {difference:.1e} at most. "
             "`torch.export.load('model.pt2').module()(clips)` needs PyTorch alone."
         )
     return (

@@ -1,7 +1,7 @@
 """Judge videos with a trained detector: real or fake, face by face.
 
-For each video a JSON file and a page are written; for all a CSV and an index. What is there already
-is not done again. A video is judged in a process of its own making: one that crashes the decoder, or
+For each video a JSON file and a page are written; for all a CSV and an index. What is there
+already is not done again. Videos are judged in other processes: one that crashes its decoder, or
 never ends, is an answer, too.
 """
 

@@ -48,8 +48,8 @@ def export_detector(trained: TrainedDetector, folder: Path) -> Exported:
 
     ``model.safetensors`` (weights of encoders and tasks), ``config.json`` (all else that `detect`
     needs, and the figures of the test), ``README.md`` (the model card), and ``model.pt2``: encoder
-    and heads as `torch.export` traces them, from uint8 clips (B x 3 x T x size x size, any B) to the
-    probabilities of each readout; compared with the network itself.
+    and heads as `torch.export` traces them, from uint8 clips (B x 3 x T x size x size, any B) to
+    the probabilities of each readout; compared with the network itself.
 
     Args:
         trained: The detector.

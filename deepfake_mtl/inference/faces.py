@@ -115,16 +115,19 @@ class FaceFollower:
             if last % self._settings.step == 0:
                 self._look(last, frame)
                 looked = last
-            if len(waiting) >= self._longest_wait(frame) + _AT_A_TIME:
-                yield from self._let_go(waiting, _AT_A_TIME)
+            wait, at_a_time = self._wait(frame)
+            if len(waiting) >= wait + at_a_time:
+                yield from self._let_go(waiting, at_a_time)
         if last > looked:
             self._look(*waiting[-1])
         while waiting:
             yield from self._let_go(waiting, _AT_A_TIME)
 
-    def _longest_wait(self, frame: Frame) -> int:
-        fit = self._kept_bytes // max(frame.nbytes, 1) - _AT_A_TIME
-        return max(min(self._reach, fit), 2 * self._settings.step)
+    def _wait(self, frame: Frame) -> tuple[int, int]:
+        """How many frames wait, and how many are let go together."""
+        fit = self._kept_bytes // max(frame.nbytes, 1)
+        at_a_time = max(min(_AT_A_TIME, fit // 4), 1)
+        return max(min(self._reach, fit - at_a_time), self._settings.step), at_a_time
 
     def _look(self, number: int, frame: Frame) -> None:
         self.looks += 1

@@ -11,9 +11,12 @@ from typing import Final
 from deepfake_mtl.errors import ConfigurationError
 
 VIDEO_SUFFIXES: Final = frozenset(
-    ".3g2 .3gp .asf .avi .dv .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogg"
-    " .ogv .ts .vob .webm .wmv".split()
-)
+    f".{ending}"
+    for ending in (
+        "3g2", "3gp", "asf", "avi", "dv", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg",
+        "mpg", "mts", "mxf", "nut", "ogg", "ogv", "ts", "vob", "webm", "wmv",
+    )
+)  # fmt: skip
 """Of files that are looked at in folders."""
 
 LIST_SUFFIX: Final = ".txt"
@@ -39,8 +42,8 @@ def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
     """Find the videos that were named.
 
     A folder stands for the videos in it and below, by their suffixes; links that lead out of it are
-    not followed, and ``out`` is not looked into. A ``.txt`` file is a list; relative paths in it are
-    relative to its folder. Anything else is taken as a video, whatever it is.
+    not followed, and ``out`` is not looked into. A ``.txt`` file is a list; relative paths in it
+    are relative to its folder. Anything else is taken as a video, whatever it is.
 
     Args:
         named: Videos, folders and lists.

@@ -92,7 +92,11 @@ def judge_subject(
     score = float(scores.mean()) if len(scores) else None
     means = {
         name: dict(
-            zip(description.labels[name], np.mean(np.array(rows, np.float64), 0).tolist(), strict=True)
+            zip(
+                description.labels[name],
+                np.mean(np.array(rows, np.float64), 0).tolist(),
+                strict=True,
+            )
         )
         for name, rows in record.outputs.items()
     }
@@ -154,8 +158,10 @@ def _about_subject(
     found: list[Warned] = []
     span = description.span
     if not len(scores):
-        why = f"{record.skipped} clips were too small or hardly showed it" if record.skipped else (
-            f"it is seen for {record.frames} frames, a clip takes {span}"
+        why = (
+            f"{record.skipped} clips were too small or hardly showed it"
+            if record.skipped
+            else (f"it is seen for {record.frames} frames, a clip takes {span}")
         )
         return [Warned("not_scored", f"No score: {why}.")]
     if record.folded:
@@ -189,8 +195,8 @@ def _about_subject(
         found.append(
             Warned(
                 "disagreement",
-                f"Its clips disagree: {100 * disagreeing:.0f} % of them reach the threshold, scores "
-                f"lie between {scores.min():.2f} and {scores.max():.2f}.",
+                f"Its clips disagree: {100 * disagreeing:.0f} % of them reach the threshold, "
+                f"scores lie between {scores.min():.2f} and {scores.max():.2f}.",
             )
         )
     return found
@@ -255,7 +261,9 @@ def about_video(facts: VideoFacts, description: Description) -> list[Warned]:
                 f"training videos have {range_[0]:.3f} to {range_[2]:.3f}.",
             )
         )
-    unknown = [name for name, known in (("resolution", sides), ("compression", range_)) if not known]
+    unknown = [
+        name for name, known in (("resolution", sides), ("compression", range_)) if not known
+    ]
     if unknown:
         found.append(
             Warned(

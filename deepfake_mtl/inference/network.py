@@ -153,4 +153,6 @@ def _make(part: Mapping[str, Any], kind: type[_Part]) -> _Part:
     try:
         return made(**(part.get("init_args") or {}))
     except TypeError as error:
-        raise CheckpointError(f"{path} takes other arguments than the checkpoint has ({error})") from error
+        raise CheckpointError(
+            f"{path} takes other arguments than the checkpoint has ({error})"
+        ) from error

@@ -31,7 +31,7 @@ class DetectOptions:
     clips: int | None = None
     device: str = "auto"
     detector_model: Path | None = None
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 (is frozen)
 
     def __post_init__(self) -> None:
         if self.threshold != CALIBRATED and not (

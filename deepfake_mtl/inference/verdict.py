@@ -185,7 +185,9 @@ class Verdict:
 
     def to_json(self) -> str:
         """Return the text of ``verdict.json``."""
-        return json.dumps(_plain(self.to_dict()), indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+        return (
+            json.dumps(_plain(self.to_dict()), indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+        )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)

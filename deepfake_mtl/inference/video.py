@@ -3,7 +3,7 @@
 import hashlib
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,12 +86,13 @@ class VideoFacts:
     bits_per_pixel: float
 
 
-def inspect(path: Path, limits: Limits) -> VideoFacts:
+def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None) -> VideoFacts:
     """Look at a video without decoding it.
 
     Args:
         path: Of a file, by whatever name.
         limits: What is refused.
+        alive: Called now and then.
 
     Raises:
         VideoError: It is no regular file, no video, is cut short, or beyond the limits.
@@ -114,7 +115,7 @@ def inspect(path: Path, limits: Limits) -> VideoFacts:
                 "memory allows"
             )
         container_name, codec, pixels = container.format.name, context.name, context.pix_fmt
-    info = probe(path)
+    info = probe(path, limits.pixels)
     fps = info.fps if math.isfinite(info.fps) and info.fps > 0 else None
     seconds = None if fps is None else info.frames / fps
     if (seconds or info.frames / 25) > 3600 * limits.hours:
@@ -126,7 +127,7 @@ def inspect(path: Path, limits: Limits) -> VideoFacts:
         path=str(path.absolute()),
         bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
-        sha256=_sha256(path),
+        sha256=_sha256(path, alive),
         container=container_name,
         codec=codec,
         pixel_format=pixels,
@@ -150,8 +151,8 @@ def decode(path: Path, limits: Limits) -> Iterator[Frame]:
         here = (frame.width, frame.height)
         if size not in (None, here):
             raise VideoError(
-                f"{path}: its frames change from {size} to {here} pixels at frame {number}; convert "
-                "it to one size"
+                f"{path}: its frames change from {size} to {here} pixels at frame {number}; "
+                "convert it to one size"
             )
         size = here
         yield frame
@@ -166,9 +167,15 @@ def _refuse_others(path: Path) -> None:
         raise VideoError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
     for beginning, what in _OTHERS.items():
         if start.startswith(beginning):
-            raise VideoError(f"{path}: is {what}, not a video, whatever its name; name a video file")
+            raise VideoError(
+                f"{path}: is {what}, not a video, whatever its name; name a video file"
+            )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _sha256(path: Path, alive: Callable[[], None]) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as content:
+        while part := content.read(1 << 24):
+            digest.update(part)
+            alive()
+    return digest.hexdigest()

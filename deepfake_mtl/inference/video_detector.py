@@ -24,16 +24,17 @@ from deepfake_mtl.inference.judging import (
     judge_subject,
     statement,
 )
-from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.loading import TrainedDetector, load_detector
+from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.scoring import ClipScorer
 from deepfake_mtl.inference.subjects import FaceCrops, Subjects, View, WholeFrames
 from deepfake_mtl.inference.telling import TellingMoments
 from deepfake_mtl.inference.verdict import DetectorFacts, FaceVerdict, Verdict, Warned
-from deepfake_mtl.inference.video import Limits, VideoFacts, decode, inspect
+from deepfake_mtl.inference.video import VideoFacts, decode, inspect
 
 Progress = Callable[[int, int], None]
 """Is told the number of frames that are done, and of all."""
+
 
 @dataclass(slots=True)
 class Examination:
@@ -77,7 +78,9 @@ class VideoDetector:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | os.PathLike[str], options: DetectOptions = DetectOptions()  # noqa: B008
+        cls,
+        path: str | os.PathLike[str],
+        options: DetectOptions = DetectOptions(),  # noqa: B008
     ) -> "VideoDetector":
         """Load a checkpoint of ``deepfake-mtl fit``, or a folder of ``deepfake-mtl export``.
 
@@ -90,9 +93,7 @@ class VideoDetector:
         """
         return cls(load_detector(Path(path)), options)
 
-    def __call__(
-        self, video: str | os.PathLike[str], progress: Progress | None = None
-    ) -> Verdict:
+    def __call__(self, video: str | os.PathLike[str], progress: Progress | None = None) -> Verdict:
         """Judge a video.
 
         Args:
@@ -117,8 +118,9 @@ class VideoDetector:
         Raises:
             VideoError: It cannot be judged.
         """
-        facts = inspect(video, self.options.limits)
-        return _Run(self, video, facts, progress, keep_squares=keep_squares).run()
+        tell = progress or (lambda _done, _all: None)
+        facts = inspect(video, self.options.limits, lambda: tell(0, 0))
+        return _Run(self, video, facts, tell, keep_squares=keep_squares).run()
 
     def failure(self, video: Path, reason: str) -> Verdict:
         """The verdict on a video that cannot be judged."""
@@ -224,14 +226,14 @@ class _Run:
         detector: VideoDetector,
         video: Path,
         facts: VideoFacts,
-        progress: Progress | None,
+        progress: Progress,
         *,
         keep_squares: bool,
     ) -> None:
         self._detector = detector
         self._video = video
         self._facts = facts
-        self._progress = progress or (lambda _done, _all: None)
+        self._progress = progress
         self._plan = detector.plan(facts.frames)
         self._scorer = ClipScorer(detector.network, detector.device)
         self._tracking = _tracking(detector)
@@ -314,9 +316,7 @@ class _Run:
             values |= {"status": "scored", "score": top.score, "is_fake": top.is_fake}
             values |= {"face": top.face, "spread": top.spread, "resembles": top.resembles}
             warnings += top.warnings
-        verdict = detector.verdict(
-            self._video, self._facts, warnings=tuple(warnings), **values
-        )
+        verdict = detector.verdict(self._video, self._facts, warnings=tuple(warnings), **values)
         return Examination(verdict, self._moments, self._squares())
 
     def _squares(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]]:

@@ -3,6 +3,7 @@
 The process that watches them imports no PyTorch and opens no video.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,6 +25,9 @@ from deepfake_mtl.inference.options import DetectOptions
 _TO_START: Final = 600.0
 """Seconds within which a process must be ready."""
 
+_WAITING: Final = 5
+"""Times the patience, after which a process is given up that does not even compute."""
+
 _BEAT: Final = 0.5
 """Seconds between two signs of life."""
 
@@ -35,7 +40,7 @@ class WorkerSettings:
         checkpoint: Of the detector.
         options: How videos are judged.
         count: Number of processes.
-        patience: Seconds without progress after which a process is ended.
+        patience: Seconds of computing without progress after which a process is ended.
         memory: Bytes that a video may take beyond what the detector takes; on the CPU alone, since
             drivers of GPUs reserve addresses without end.
     """
@@ -137,7 +142,7 @@ class _Worker:
         self._patience = settings.patience
         self._ready = False
         self._job: Job | None = None
-        self._heard = time.monotonic()
+        self._note_life()
 
     def wait_until_ready(self) -> Any:  # noqa: ANN401
         """The blank verdict of its detector."""
@@ -159,11 +164,9 @@ class _Worker:
     def give(self, job: Job) -> None:
         """Have a job done."""
         self._job = job
-        self._heard = time.monotonic()
-        try:
+        self._note_life()
+        with suppress(OSError):  # it died, which `hear` finds out
             self.connection.send(job)
-        except OSError:
-            pass  # it died, which `hear` finds out
 
     def hear(self, progress: Callable[[Job, int, int], None]) -> Answer | None:
         """The answer, once it is there."""
@@ -173,7 +176,7 @@ class _Worker:
         try:
             while self.connection.poll():
                 kind, content = self.connection.recv()
-                self._heard = time.monotonic()
+                self._note_life()
                 if kind == "answer":
                     self._job = None
                     return Answer(job, content)
@@ -185,16 +188,34 @@ class _Worker:
                     raise content
         except (EOFError, OSError):
             return self._died(job)
-        patience = self._patience if self._ready else _TO_START
-        if time.monotonic() - self._heard > patience:
+        if self._is_lost():
             self.end()
             return Answer(
                 job,
                 None,
-                f"{job.video}: was given up: no frame of it was done within {patience:g} seconds; "
+                f"{job.video}: was given up: no frame was done within {self._patience:g} seconds; "
                 "raise --patience, or convert it",
             )
         return None
+
+    def _is_lost(self) -> bool:
+        """Whether it has worked for so long, or waited for even longer, without a sign of life."""
+        silent = time.monotonic() - self._heard
+        if not self._ready:
+            return silent > _TO_START
+        if silent <= self._patience:
+            return False
+        # On a machine that has other things to do, time passes without it being at fault.
+        worked = _processor_time(self.process.pid) - self._worked
+        return (
+            math.isnan(worked)
+            or worked > 0.8 * self._patience
+            or silent > _WAITING * self._patience
+        )
+
+    def _note_life(self) -> None:
+        self._heard = time.monotonic()
+        self._worked = _processor_time(self.process.pid)
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -213,6 +234,16 @@ class _Worker:
         return Answer(
             job, None, f"{job.video}: the process that judged it died ({how}): the decoder crashed"
         )
+
+
+def _processor_time(process: int | None) -> float:
+    """Seconds that a process has computed; infinite where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        spent = text.rpartition(")")[2].split()[11:13]
+        return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return math.inf
 
 
 def _serve(connection: Connection, settings: WorkerSettings) -> None:

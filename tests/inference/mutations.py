@@ -37,7 +37,18 @@ def _noise_in_header(content: bytearray, rng: Generator) -> bytearray:
 
 def _lie_in_header(content: bytearray, rng: Generator) -> bytearray:
     """Numbers of four bytes, such as sizes, counts and durations, at their extremes."""
-    boxes = (b"moov", b"trak", b"stsz", b"stts", b"stco", b"stsc", b"stsd", b"mdhd", b"tkhd", b"avcC")
+    boxes = (
+        b"moov",
+        b"trak",
+        b"stsz",
+        b"stts",
+        b"stco",
+        b"stsc",
+        b"stsd",
+        b"mdhd",
+        b"tkhd",
+        b"avcC",
+    )
     found = [content.find(name) for name in boxes]
     places = [place for place in found if place >= 0] or [0]
     for _ in range(int(rng.integers(1, 4))):

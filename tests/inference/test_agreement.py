@@ -50,9 +50,7 @@ def test_a_video_shorter_than_a_clip_agrees_too(
         probe_videos([record]), EvaluationTransform(32), clip_length=8, clips_per_video=2
     )
     for options in (DetectOptions(clips=2), DetectOptions()):
-        detector = VideoDetector.from_checkpoint(
-            whole_run / "checkpoints" / "last.ckpt", options
-        )
+        detector = VideoDetector.from_checkpoint(whole_run / "checkpoints" / "last.ckpt", options)
         verdict = detector(path)
         with torch.inference_mode():
             outputs = detector.network(clips[0]["clip"][None])

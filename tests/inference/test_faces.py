@@ -87,7 +87,10 @@ def test_a_face_that_goes_is_gone_and_counts_anew_after_a_minute() -> None:
     count = 2000
     here = found((100, 100, 50, 0.9))
     script = {n: here if n < 200 or n >= 1900 else found() for n in frames_to_look_at(count)}
-    seen = {n: [f.face for f in each.faces] for n, each in enumerate(follow(script, count, TrackSettings()))}
+    seen = {
+        n: [f.face for f in each.faces]
+        for n, each in enumerate(follow(script, count, TrackSettings()))
+    }
     assert seen[195] == [0]
     assert not any(seen[n] for n in range(196, 1900))
     assert seen[1950] == [1]
@@ -95,7 +98,7 @@ def test_a_face_that_goes_is_gone_and_counts_anew_after_a_minute() -> None:
 
 
 def test_no_more_frames_wait_than_the_squares_need() -> None:
-    count, alive = 1000, []
+    count = 1000
 
     class Counted(Frame):
         __slots__ = ("__weakref__",)
@@ -111,6 +114,5 @@ def test_no_more_frames_wait_than_the_squares_need() -> None:
             yield frame
 
     script = {n: found((100, 100, 50, 0.9)) for n in frames_to_look_at(count)}
-    for _ in FaceFollower(Script(script), TrackSettings()).follow(source()):
-        alive.append(len(living))
-    assert max(alive) < 130
+    follower = FaceFollower(Script(script), TrackSettings())
+    assert max(len(living) for _ in follower.follow(source())) < 130
