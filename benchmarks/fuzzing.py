@@ -7,6 +7,7 @@ kind, processes that died or were given up, the slowest answer, and the memory o
 """
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -64,7 +65,7 @@ def judge(
         for answer in workers.run(jobs, lambda *_: None):
             took = time.monotonic() - began
             slowest = max(slowest, (took, f"{answer.job.video.name} {broken[answer.job.video]}"))
-            statuses["died" if answer.content is None else answer.content["status"]] += 1
+            statuses["died" if answer.content is None else kind(answer.content)] += 1
             if answer.content is None:
                 died.append(f"{answer.job.video.name} {broken[answer.job.video]}: {answer.reason}")
             else:
@@ -82,6 +83,14 @@ def judge(
     }
 
 
+def kind(content: dict[str, Any]) -> str:
+    """The status; of a failure, the reason without what is particular to the file."""
+    if content["status"] != "failed":
+        return str(content["status"])
+    reason = content["error"].partition(": ")[2].partition(";")[0]
+    return re.sub(r"\d+", "N", reason)
+
+
 def resident(process: int | None) -> int:
     """Megabytes that a process holds."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -90,9 +99,10 @@ def resident(process: int | None) -> int:
 
 def describe(result: dict[str, Any]) -> str:
     """Say how it went."""
-    statuses = ", ".join(f"{count} {name}" for name, count in sorted(result["statuses"].items()))
+    statuses = sorted(result["statuses"].items(), key=lambda each: -each[1])
     lines = [
-        f"{result['answers']} answers: {statuses}",
+        f"{result['answers']} answers:",
+        *(f"{count:5} {name}" for name, count in statuses),
         f"slowest: {result['slowest'][0]:.1f} s ({result['slowest'][1]})",
         f"most memory in each quarter of the files: {result['memory']} MB",
         *result["died"],

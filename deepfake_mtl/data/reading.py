@@ -255,6 +255,10 @@ def open_video(
         if not streams:
             raise VideoError(f"{path}: has no video stream; choose a file that contains video")
         context = streams[0].codec_context
+        if context is None:
+            raise VideoError(
+                f"{path}: its video is of an unknown codec; convert it, or copy it again"
+            )
         context.thread_count = 1
         # Without it, libavcodec paints over what it cannot decode.
         context.options = {"err_detect": "explode", **limit}

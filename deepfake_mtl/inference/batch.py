@@ -56,7 +56,7 @@ def judge_all(
                 answers[answer.job] = content
                 bar.update()
                 bar.write(_line(content))
-    found = [(job.folder, answers[job]) for job in jobs]
+    found: list[Answered] = [(job.folder, answers[job]) for job in jobs]
     write_summary(out, found, inputs.left_out)
     return found
 

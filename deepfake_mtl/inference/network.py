@@ -67,8 +67,8 @@ class ScoringNetwork(nn.Module):
         """
         with without_pretrained():
             return cls(
-                _make(encoder, Encoder),
-                [_make(task, Task) for task in tasks],
+                _make(encoder, Encoder),  # type: ignore[type-abstract]
+                [_make(task, Task) for task in tasks],  # type: ignore[type-abstract]
                 MoCoSettings(**moco),
                 separate_encoders=separate_encoders,
             )

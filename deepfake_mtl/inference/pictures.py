@@ -63,9 +63,17 @@ def timeline_svg(faces: Sequence[FaceVerdict], threshold: float, names: Sequence
         for place, (face, name) in enumerate(zip(faces, names, strict=True)):
             x, y = _line(face.clips, timed=timed)
             colour = LINE_COLOURS[round(place * (len(LINE_COLOURS) - 1) / max(len(faces) - 1, 1))]
-            dots = {"marker": "o", "markersize": 3} if len(x) <= _POINTS // 4 else {}
-            style = {"color": colour, "linestyle": _DASHES[place % len(_DASHES)], "linewidth": 1.8}
-            axes.plot(x, y, label=name, clip_on=False, **style, **dots)
+            axes.plot(
+                x,
+                y,
+                label=name,
+                clip_on=False,
+                color=colour,
+                linestyle=_DASHES[place % len(_DASHES)],
+                linewidth=1.8,
+                marker="o" if len(x) <= _POINTS // 4 else "none",
+                markersize=3,
+            )
         axes.axhline(threshold, color=TEXT, linewidth=1, linestyle="--")
         axes.annotate(
             f"threshold {threshold:.3f}",

@@ -108,6 +108,11 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
     with open_video(path, limits.pixels) as (container, stream):
         context = stream.codec_context
         width, height = context.width, context.height
+        if 0 in (width, height):  # as FFmpeg leaves what is beyond the limit
+            raise VideoError(
+                f"{path}: has no frames, or larger ones than {limits.megapixels:g} megapixels: "
+                "raise --max-megapixels if memory allows"
+            )
         if width * height > limits.pixels:
             raise VideoError(
                 f"{path}: has frames of {width}x{height} pixels, {width * height / 1e6:.0f} "

@@ -26,6 +26,15 @@ def _flip_bits(content: bytearray, rng: Generator) -> bytearray:
     return content
 
 
+def _flip_one(content: bytearray, rng: Generator) -> bytearray:
+    content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+    return content
+
+
+def _append(content: bytearray, rng: Generator) -> bytearray:
+    return content + rng.bytes(int(rng.integers(1, 5000)))
+
+
 def _noise_in_header(content: bytearray, rng: Generator) -> bytearray:
     """Where MP4 and Matroska have their headers and indexes: at the start, or at the end."""
     end = min(4096, len(content))
@@ -92,6 +101,8 @@ MUTATIONS: list[Callable[[bytearray, Generator], bytearray]] = [
     _cut_off,
     _cut_start,
     _flip_bits,
+    _flip_one,
+    _append,
     _noise_in_header,
     _lie_in_header,
     _zero,

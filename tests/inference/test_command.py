@@ -99,8 +99,10 @@ def judged(detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["detect", str(folder / "videos"), f"--ckpt_path={detector}", f"--out={folder / 'out'}"]
     assert main([*words, "--workers=1", "--device=cpu", "--annotate"]) == 1
     after = tree(folder)
-    out = str(folder / "out")
-    assert {path: time for path, time in after.items() if not path.startswith(out)} == before
+    inside = str(folder / "out") + "/"
+    assert {
+        path: time for path, time in after.items() if not f"{path}/".startswith(inside)
+    } == before
     return folder
 
 
@@ -124,8 +126,8 @@ def test_every_file_has_an_answer(judged: Path) -> None:
         "empty.mp4": "is an empty file",
         "picture.mp4": "is a PNG picture",
         "sound.mp4": "has no video stream",
-        "giant.mkv": "100 megapixels",
-        "liar.mkv": "cannot be decoded",
+        "giant.mkv": "larger ones than 40 megapixels",
+        "liar.mkv": "larger ones than 40 megapixels",
         "hls.mp4": "is a playlist",
         "concat.mp4": "is a playlist",
         "pipe.mp4": "is no regular file",
@@ -208,14 +210,13 @@ def test_a_process_that_dies_or_hangs_is_an_answer(tmp_path: Path) -> None:
     assert found["grey"].content["status"] == "scored"
 
 
-@pytest.mark.parametrize("name", ["hls.mp4", "concat.mp4"])
+@pytest.mark.parametrize("name", ["hls.m3u8", "concat.mp4"])
 def test_a_playlist_opens_no_other_file(name: str, tmp_path: Path) -> None:
     video = tmp_path / "secret.ts"
     write_video(video, frame_pattern(10), bframes=0)
     write_playlists(tmp_path, video)
-    playlist = tmp_path / name
-    options = {"safe": "0"} if name == "concat.mp4" else {"extension_picky": "0"}
-    with av.open(str(playlist), options=options) as container:
+    playlist = (tmp_path / name).with_suffix(".mp4").rename(tmp_path / name)
+    with av.open(str(playlist), options={"safe": "0"}) as container:
         assert container.streams.video  # FFmpeg by itself would
     with pytest.raises(VideoError, match="cannot be opened as a video"):
         probe(playlist)
