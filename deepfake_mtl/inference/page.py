@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.inference.heatmap import heat_map
+from deepfake_mtl.inference.inputs import shown
 from deepfake_mtl.inference.network import ScoringNetwork
 from deepfake_mtl.inference.pictures import jpeg_uri, overlaid, timeline_svg
 from deepfake_mtl.inference.scoring import ScoredClip, as_tensor
@@ -48,21 +49,23 @@ def render_page(examination: Examination, network: ScoringNetwork | None) -> str
     """
     verdict = examination.verdict
     scored = [face for face in verdict.faces if face.score is not None]
-    shown = scored[:_SHOWN]
-    names = [face_name(verdict, face) for face in shown]
+    chosen = scored[:_SHOWN]
+    names = [face_name(verdict, face) for face in chosen]
     cards = [
-        _card(verdict, face, examination.moments.moments.get(face.face), network) for face in shown
+        _card(verdict, face, examination.moments.moments.get(face.face), network) for face in chosen
     ]
-    timeline = timeline_svg(shown, verdict.threshold, names) if shown else None
+    timeline = timeline_svg(chosen, verdict.threshold, names) if chosen else None
     text = (
         template_environment(TEMPLATES)
         .get_template("verdict.html")
         .render(
-            title=PurePath(verdict.video).name,
+            title=shown(PurePath(verdict.video).name),
+            path=shown(verdict.video),
+            weights=shown(verdict.detector.path),
             verdict=verdict,
             headline=headline(verdict),
             cards=cards,
-            more=len(scored) - len(shown),
+            more=len(scored) - len(chosen),
             unscored=len(verdict.faces) - len(scored),
             # Drawn by this package from numbers and fixed names: safe as markup.
             timeline=None if timeline is None else Markup(timeline),  # noqa: S704

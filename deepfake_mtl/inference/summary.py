@@ -2,9 +2,10 @@
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final
 
 from deepfake_mtl.evaluation.files import write_whole
@@ -41,6 +42,8 @@ def write_summary(
     table.writeheader()
     table.writerows(rows)
     write_whole(out / TABLE, text.getvalue())
+    folders = [os.path.dirname(row["video"]) for row in rows]  # noqa: PTH120 (of texts)
+    common = os.path.commonpath(folders) if folders else "/"
     counts = Counter(outcome(content) for _, content in ordered)
     statement = ordered[0][1]["statement"] if ordered else ""
     page = (
@@ -48,7 +51,12 @@ def write_summary(
         .get_template("index.html")
         .render(
             rows=[
-                {**row, "name": PurePath(row["video"]).name, "outcome": outcome(content)}
+                {
+                    **row,
+                    "name": os.path.relpath(row["video"], common),
+                    "error": row["error"].removeprefix(f"{row['video']}: "),
+                    "outcome": outcome(content),
+                }
                 for row, (_, content) in zip(rows, ordered, strict=True)
             ],
             counts=counts,

@@ -153,6 +153,7 @@ def test_answers_are_files_with_safe_names_and_escaped_text(judged: Path) -> Non
         assert "<script" not in page
         assert "&lt;script&gt;alert(1)" in page
         assert "://" not in page.replace("http://www.w3.org/", "")
+        assert "\x1b" not in page
     with (out / "verdicts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(answers(judged))
