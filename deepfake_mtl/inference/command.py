@@ -13,7 +13,7 @@ from typing import Final, Literal
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.answer_files import INDEX, TABLE
 from deepfake_mtl.inference.batch import exit_status, judge_all
-from deepfake_mtl.inference.inputs import find_inputs, shown
+from deepfake_mtl.inference.inputs import NOT_NAMED, find_inputs, shown
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.video import Limits
 from deepfake_mtl.inference.workers import WorkerSettings
@@ -81,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="S",
-        help="seconds without progress after which a video is given up (default: %(default)s)",
+        help="seconds of computing without progress after which a video is given up "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--max-megapixels",
@@ -127,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("Interrupted: the same command goes on where it was")
         return _INTERRUPTED
     for path, why in inputs.left_out:
-        if "link" in why:
+        if why != NOT_NAMED:
             print(f"left out: {shown(path)}: {why}")
     print(
         f"{len(answers)} answers are in {shown(arguments.out)}: see {TABLE}, and open "

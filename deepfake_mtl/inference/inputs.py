@@ -22,6 +22,9 @@ VIDEO_SUFFIXES: Final = frozenset(
 LIST_SUFFIX: Final = ".txt"
 """Of a list: the path of a video in each line."""
 
+NOT_NAMED: Final = "not named as a video"
+"""Why most files are left out that are."""
+
 _LONGEST_NAME: Final = 60
 
 
@@ -92,7 +95,11 @@ def shown(path: Path | str) -> str:
 
 def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
     root, answers = folder.resolve(), out.resolve()
-    for place, folders, files in os.walk(folder):
+
+    def note(error: OSError) -> None:
+        inputs.left_out.append((Path(error.filename), f"cannot be read ({error.strerror})"))
+
+    for place, folders, files in os.walk(folder, onerror=note):
         here = Path(place)
         for name in sorted(folders):
             if (here / name).is_symlink():
@@ -101,7 +108,7 @@ def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
         for name in sorted(files):
             file = here / name
             if file.suffix.lower() not in VIDEO_SUFFIXES or name.startswith("."):
-                inputs.left_out.append((file, "not named as a video"))
+                inputs.left_out.append((file, NOT_NAMED))
             elif file.is_symlink() and not file.resolve().is_relative_to(root):
                 inputs.left_out.append((file, "a link out of the folder, which is not followed"))
             else:
