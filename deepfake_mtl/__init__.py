@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from deepfake_mtl.data.datamodule import DeepfakeDataModule as DeepfakeDataModule
     from deepfake_mtl.detector import Detector as Detector
     from deepfake_mtl.errors import DeepfakeMTLError as DeepfakeMTLError
+    from deepfake_mtl.inference.video_detector import VideoDetector as VideoDetector
 
 _MODULES = {
     "DeepfakeDataModule": "deepfake_mtl.data.datamodule",
     "DeepfakeMTLError": "deepfake_mtl.errors",
     "Detector": "deepfake_mtl.detector",
+    "VideoDetector": "deepfake_mtl.inference.video_detector",
 }
 
-__all__ = ["DeepfakeDataModule", "DeepfakeMTLError", "Detector", "__version__"]
+__all__ = ["DeepfakeDataModule", "DeepfakeMTLError", "Detector", "VideoDetector", "__version__"]
 
 try:
     __version__ = version("deepfake-mtl")

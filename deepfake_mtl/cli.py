@@ -40,6 +40,10 @@ _TOOLS: Final = {
     "report": _Tool(
         "deepfake_mtl.evaluation.benchmark_report.command", "tables and a page of a benchmark"
     ),
+    "detect": _Tool("deepfake_mtl.inference.command", "judge videos: real or fake, face by face"),
+    "export": _Tool(
+        "deepfake_mtl.inference.export_command", "turn a checkpoint into a folder to hand out"
+    ),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }
 

@@ -43,6 +43,7 @@ _JPEG: Final = (
     (cv2.IMWRITE_JPEG_RST_INTERVAL, 0),
 )
 _JPEG_OPTIONS: Final = [number for option in _JPEG for number in option]
+_FLAGS: Final = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_BYTES: Final = 6.3
 """Bytes of a JPEG frame over ``size ** 1.5``; see `estimate_bytes`."""
 
@@ -145,8 +146,7 @@ def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
             for frame, part in zip(wanted, parts, strict=False):
                 read_into(path, file, part, PREFIX.size + frame * bytes_of_frame)
         else:
-            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-            _read_images(path, file, prefix, wanted, clip, flags)
+            _read_images(path, file, prefix, wanted, clip, _FLAGS)
     return clip
 
 
@@ -219,6 +219,19 @@ def verify(path: Path) -> CropHeader:
     for frame in range(prefix.masks):
         read_masks(path, frame, 1)
     return header
+
+
+def as_stored(frame: NDArray[np.uint8], codec: Codec) -> NDArray[np.uint8]:
+    """What is read of a frame that was written by a codec.
+
+    Args:
+        frame: RGB, shape (size, size, 3).
+        codec: As in the settings of a store.
+    """
+    if codec == "raw":
+        return frame
+    image = cv2.imdecode(np.frombuffer(_encode_jpeg(frame), np.uint8), _FLAGS)
+    return np.asarray(image, np.uint8)
 
 
 def estimate_bytes(frames: int, size: int, codec: Codec) -> int:

@@ -33,6 +33,7 @@ from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, Video
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store import FaceStore, is_store
+from deepfake_mtl.data.training_facts import describe_training
 from deepfake_mtl.data.transforms import (
     Augmentation,
     AugmentationSettings,
@@ -215,6 +216,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self._corrupt: dict[str, None] = {}
         self._loader: TrainingLoader | None = None
         self._place: dict[str, int] | None = None
+        self._facts: dict[str, Any] | None = None
 
     @property
     def fold(self) -> Fold:
@@ -377,6 +379,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "seed": self._base_seed(),
             "crops": self._crops(),
             "place": None if self._loader is None else self._loader.state_dict(),
+            **self._training_facts(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -428,6 +431,20 @@ class DeepfakeDataModule(pl.LightningDataModule):
     def _crops(self) -> dict[str, Any] | None:
         """How the crops were made; None of whole frames."""
         return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
+
+    def _training_facts(self) -> dict[str, Any]:
+        """Which corpus, and what its training videos look like; so that other videos are judged."""
+        if self._corpus is None or "train" not in self._videos:
+            return {}
+        if self._facts is None:
+            videos = self._videos["train"]
+            self._facts = describe_training(videos.records, videos.infos)
+        corpus = self._corpus
+        names = {"name": corpus.name, "compression": corpus.compression}
+        return {
+            "corpus": {**names, "synthetic": corpus.is_synthetic},
+            "videos": self._facts,
+        }
 
     def _read_splits(self, records: Sequence[VideoRecord]) -> Splits:
         if self.splits == RANDOM_SPLITS:

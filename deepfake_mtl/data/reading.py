@@ -35,10 +35,18 @@ from deepfake_mtl.errors import VideoError
 _IMAGE_ENDINGS: Final = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 _WITH_TIMES: Final = ("mov", "matroska")  # others leave libavformat to guess, as AVI does
 _Packet: TypeAlias = "av.Packet[VideoStream]"
+_LOCAL: Final = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,matroska,webm,avi,asf,flv,live_flv,mpeg,mpegts,mpegvideo,m4v,mxf,"
+    "nut,ogg,rm,dv,gxf,ivf,h264,hevc,av1,obu,vc1,yuv4mpegpipe,gif,wtv,mjpeg,amv,nsv",
+}
+"""What may be opened: containers of video in one local file. Playlists and the like, whatever they
+are called, would open other files and addresses."""
+
 _REMEDY: Final = "the file is damaged: copy it again from its source, or leave it out"
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, most_pixels: int | None = None) -> VideoInfo:
     """Number of frames, size and frame rate of a video, without decoding it.
 
     Of an MP4 or MOV file only the index is read. Other containers, and fragmented MP4 files, have
@@ -47,6 +55,7 @@ def probe(path: Path) -> VideoInfo:
     Args:
         path: A video file, a folder of images (PNG or JPEG) in the order of their numbers, or a
             file of crops (``.crops``).
+        most_pixels: See `iterate_frames`.
 
     Raises:
         VideoError: There is no such file, it is no video, is cut short, or has no frames.
@@ -57,7 +66,7 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(len(images), width, height, math.nan)
     if path.suffix == SUFFIX:
         return probe_crops(path)
-    with _open(path) as (container, stream):
+    with open_video(path, most_pixels) as (container, stream):
         frames = _count_by_index(path, container, stream)
         if frames is None:
             frames = len(_Timeline.of(path, container, stream).shown)
@@ -96,7 +105,7 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
         return _read_images(path, wanted)
     if path.suffix == SUFFIX:
         return read_crops(path, start, length, stride)
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         timeline = _Timeline.of(path, container, stream)
         check_frames(path, wanted, len(timeline.shown))
         key = timeline.key_before(wanted)
@@ -105,7 +114,7 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
             # the file is to blame, decoding from the start finds out and says where.
             with suppress(FFmpegError, VideoError):
                 return _Decoding(path, stream, timeline, wanted).from_key(container, key)
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         return _Decoding(path, stream, timeline, wanted).from_start(container)
 
 
@@ -184,11 +193,13 @@ class Frame:
         return part
 
 
-def iterate_frames(path: Path) -> Iterator[Frame]:
+def iterate_frames(path: Path, most_pixels: int | None = None) -> Iterator[Frame]:
     """All frames of a video, as they are shown, each decoded once.
 
     Args:
         path: A video file, or a folder of images (PNG or JPEG) in the order of their numbers.
+        most_pixels: A video file with larger frames is an error before any of them takes memory;
+            None for no limit.
 
     Yields:
         As many frames as `probe` counts.
@@ -200,15 +211,26 @@ def iterate_frames(path: Path) -> Iterator[Frame]:
         for image in _list_images(path):
             yield Frame(_read_image(image), math.nan)
         return
-    with _open(path) as (container, stream):
+    with open_video(path, most_pixels) as (container, stream):
         timeline = _Timeline.of(path, container, stream)
-    with _open(path) as (container, stream):
+    with open_video(path, most_pixels) as (container, stream):
         yield from _Decoding(path, stream, timeline, range(0)).every(container)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, with a decoder that stops at errors."""
+def open_video(
+    path: Path, most_pixels: int | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video stream, with a decoder that stops at errors.
+
+    Args:
+        path: A video file.
+        most_pixels: Of a frame; None for no limit.
+
+    Raises:
+        VideoError: There is no such file, or no video stream in it.
+    """
+    limit = {} if most_pixels is None else {"max_pixels": str(most_pixels)}
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -216,7 +238,8 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if size == 0:
         raise VideoError(f"{path}: is an empty file; copy it again")
     try:
-        container = av.open(str(path))
+        # Absolute, since "name:" would be a protocol.
+        container = av.open(str(path.absolute()), options=_LOCAL | limit, metadata_errors="replace")
     except (FFmpegError, OSError, ValueError) as error:
         _walk_boxes(path)
         raise VideoError(
@@ -232,9 +255,13 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not streams:
             raise VideoError(f"{path}: has no video stream; choose a file that contains video")
         context = streams[0].codec_context
+        if context is None:
+            raise VideoError(
+                f"{path}: its video is of an unknown codec; convert it, or copy it again"
+            )
         context.thread_count = 1
         # Without it, libavcodec paints over what it cannot decode.
-        context.options = {"err_detect": "explode"}
+        context.options = {"err_detect": "explode", **limit}
         yield container, streams[0]
 
 

@@ -3,7 +3,7 @@
 Needs NumPy only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
@@ -148,7 +148,7 @@ def find_subject(
     looked = f"{len(detections)} frame{'s' * (len(detections) != 1)} looked at"
     if not tracks:
         return NoSubject(f"no face was found in the {looked}")
-    track = max(tracks, key=_Track.strength)
+    track = max(tracks, key=Track.strength)
     found, needed = len(track.numbers), settings.least_found * len(detections)
     if found < needed:
         return NoSubject(
@@ -164,19 +164,27 @@ def find_subject(
 
 
 @dataclass(slots=True, eq=False)
-class _Track:
-    """One face over time: numbers of frames, boxes as (centre x, centre y, width, height)."""
+class Track:
+    """One face over time.
+
+    Attributes:
+        numbers: Of the frames in which it was found, rising.
+        boxes: Where: centre x, centre y, width and height in pixels.
+        scores: Confidence of the detector.
+    """
 
     numbers: list[int] = field(default_factory=list)
     boxes: list[_Array] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
     def append(self, number: int, box: _Array, score: float) -> None:
+        """Take in where the face was found next."""
         self.numbers.append(number)
         self.boxes.append(box)
         self.scores.append(score)
 
     def strength(self) -> float:
+        """Sum of score times side."""
         sides = [_side(box) for box in self.boxes]
         return float(np.dot(self.scores, sides))
 
@@ -206,10 +214,34 @@ def _side(box: _Array) -> float:
     return float(max(box[2], box[3]))
 
 
-def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list[_Track]:
-    tracks: list[_Track] = []
-    for number in sorted(detections):
-        found = detections[number]
+class Tracker:
+    """Links boxes to tracks, frame by frame; see `find_subject` for the rules.
+
+    Args:
+        settings: How to follow.
+        forget: Number of frames after which a face that was lost does not come back: in a long
+            video full of cuts, tracks would pile up otherwise. None for never.
+
+    Attributes:
+        tracks: All that are not forgotten, in the order in which they began.
+    """
+
+    def __init__(self, settings: TrackSettings, forget: int | None = None) -> None:
+        self.tracks: list[Track] = []
+        self._settings = settings
+        self._forget = forget
+
+    def update(self, number: int, found: Detections) -> None:
+        """Take in the faces of a frame.
+
+        Args:
+            number: Of the frame; higher than those before.
+            found: Its faces.
+        """
+        settings = self._settings
+        if self._forget is not None:
+            self.tracks = [t for t in self.tracks if number - t.numbers[-1] <= self._forget]
+        tracks = self.tracks
         corners = found.boxes.astype(np.float64)
         boxes = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
         pairs = sorted(
@@ -225,22 +257,57 @@ def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list
                 free_boxes.remove(j)
                 tracks[i].append(number, boxes[j], float(found.scores[j]))
         for j in sorted(free_boxes):
-            tracks.append(_Track())
+            tracks.append(Track())
             tracks[-1].append(number, boxes[j], float(found.scores[j]))
-    return tracks
 
 
-def _steady(track: _Track, frames: int, settings: TrackSettings) -> Subject:
-    numbers = np.array(track.numbers)
-    boxes = np.array(track.boxes)
-    values = np.column_stack([boxes[:, :2], np.log(boxes[:, 2:].max(axis=1))])
+def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list[Track]:
+    tracker = Tracker(settings)
+    for number in sorted(detections):
+        tracker.update(number, detections[number])
+    return tracker.tracks
+
+
+def steady_squares(
+    numbers: Sequence[int], boxes: Sequence[_Array], settings: TrackSettings
+) -> _Array:
+    """Squares of a face from the first to the last frame in which it was found.
+
+    A square depends on boxes `smoothing_reach` away and nearer, and on the two boxes next to those;
+    where the zoom is limited, on the sizes a little farther away, too.
+
+    Args:
+        numbers: Of the frames in which it was found, rising; at least one.
+        boxes: As in `Track`.
+        settings: How to smooth.
+
+    Returns:
+        Centre x, centre y and side, float64 of shape (last - first + 1, 3).
+    """
+    places = np.array(boxes)
+    values = np.column_stack([places[:, :2], np.log(places[:, 2:].max(axis=1))])
     values = np.column_stack([_without_outliers(column) for column in values.T])
     every = np.arange(numbers[0], numbers[-1] + 1)
     x, y, side = (np.interp(every, numbers, column) for column in values.T)
     x, y = (_smooth(column, settings.centre_smoothing) for column in (x, y))
     side = _limit(_smooth(side, settings.side_smoothing), float(np.log1p(settings.zoom)))
+    return np.column_stack([x, y, np.exp(side)])
+
+
+def smoothing_reach(settings: TrackSettings) -> int:
+    """From how many frames away a box has a say in a square."""
+    return max(_reach(settings.centre_smoothing), _reach(settings.side_smoothing))
+
+
+def _reach(deviation: float) -> int:
+    return max(int(np.ceil(3 * deviation)), 1)
+
+
+def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
+    numbers = np.array(track.numbers)
     around = (numbers[0], frames - 1 - numbers[-1])
-    squares = np.pad(np.column_stack([x, y, np.exp(side)]), (around, (0, 0)), mode="edge")
+    squares = steady_squares(track.numbers, track.boxes, settings)
+    squares = np.pad(squares, (around, (0, 0)), mode="edge")
     scores = np.full(frames, np.nan, np.float32)
     scores[numbers] = track.scores
     present = np.zeros(frames, np.bool_)
@@ -265,7 +332,7 @@ def _smooth(values: _Array, deviation: float) -> _Array:
     """At each place a line fitted to the values around, with the weights of a Gaussian."""
     if len(values) < 2:
         return values
-    reach = max(int(np.ceil(3 * deviation)), 1)
+    reach = _reach(deviation)
     places = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (places / deviation) ** 2)
 

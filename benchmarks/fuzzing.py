@@ -1,0 +1,114 @@
+"""`deepfake-mtl detect` on broken files: each must have an answer.
+
+    python benchmarks/fuzzing.py --ckpt_path X VIDEO ... [--files 200] [--seed 0] [--step FRAMES]
+
+Files are whole ones of the given videos, in turns, broken by a seed. Printed are the answers by
+kind, processes that died or were given up, the slowest answer, and the memory of the processes.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from deepfake_mtl.inference.answer_files import Job
+from deepfake_mtl.inference.inputs import answer_name
+from deepfake_mtl.inference.options import DetectOptions
+from deepfake_mtl.inference.workers import Workers, WorkerSettings
+from tests.inference.mutations import mutate
+
+
+def main() -> int:
+    """Parse the options, break files, judge them, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
+    parser.add_argument("--ckpt_path", type=Path, required=True)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--step", type=int)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        broken = break_files(options.videos, Path(folder), options.files, options.seed)
+        result = judge(broken, Path(folder), options.ckpt_path, options.step)
+    print(describe(result))
+    return int(result["answers"] != options.files)
+
+
+def break_files(videos: list[Path], folder: Path, count: int, seed: int) -> dict[Path, str]:
+    """Write broken files; what was done to each."""
+    broken = {}
+    for number in range(count):
+        video = videos[number % len(videos)]
+        content, what = mutate(video.read_bytes(), seed + number // len(videos) + 1000 * number)
+        path = folder / f"{number:04}{video.suffix}"
+        path.write_bytes(content)
+        broken[path] = what
+    return broken
+
+
+def judge(
+    broken: dict[Path, str], folder: Path, checkpoint: Path, step: int | None
+) -> dict[str, Any]:
+    """Judge every file by one process; how that went."""
+    jobs = [Job(path, folder / "out" / answer_name(path), annotate=False) for path in broken]
+    workers = Workers(WorkerSettings(checkpoint, DetectOptions(step=step, device="cpu"), count=1))
+    statuses: Counter[str] = Counter()
+    died, slowest, memory = [], (0.0, ""), []
+    began = time.monotonic()
+    try:
+        for answer in workers.run(jobs, lambda *_: None):
+            took = time.monotonic() - began
+            slowest = max(slowest, (took, f"{answer.job.video.name} {broken[answer.job.video]}"))
+            statuses["died" if answer.content is None else kind(answer.content)] += 1
+            if answer.content is None:
+                died.append(f"{answer.job.video.name} {broken[answer.job.video]}: {answer.reason}")
+            else:
+                memory += [resident(worker.process.pid) for worker in workers._idle]
+            began = time.monotonic()
+    finally:
+        workers.close()
+    quarter = max(len(memory) // 4, 1)
+    return {
+        "answers": sum(statuses.values()),
+        "statuses": dict(statuses),
+        "died": died,
+        "slowest": slowest,
+        "memory": [max(memory[i : i + quarter]) for i in range(0, len(memory), quarter)][:4],
+    }
+
+
+def kind(content: dict[str, Any]) -> str:
+    """The status; of a failure, the reason without what is particular to the file."""
+    if content["status"] != "failed":
+        return str(content["status"])
+    reason = content["error"].partition(": ")[2].partition(";")[0]
+    return re.sub(r"\d+", "N", reason)
+
+
+def resident(process: int | None) -> int:
+    """Megabytes that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Say how it went."""
+    statuses = sorted(result["statuses"].items(), key=lambda each: -each[1])
+    lines = [
+        f"{result['answers']} answers:",
+        *(f"{count:5} {name}" for name, count in statuses),
+        f"slowest: {result['slowest'][0]:.1f} s ({result['slowest'][1]})",
+        f"most memory in each quarter of the files: {result['memory']} MB",
+        *result["died"],
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""All faces of a video, each as a steady square, a bounded number of frames behind the decoder.
+
+`deepfake_mtl.faces.tracks.find_subject` sees a whole video before it says where the subject is in
+any frame. Here a frame waits until the boxes that its squares depend on are known, and is then let
+go, so that memory does not grow with the length of the video. The squares are the same, unless a
+face is gone for longer than frames wait, or grows so fast that the limit of its zoom reaches
+farther.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.faces.boxes import Detections
+from deepfake_mtl.faces.detection import Center, FaceDetector
+from deepfake_mtl.faces.tracks import (
+    Track,
+    Tracker,
+    TrackSettings,
+    smoothing_reach,
+    steady_squares,
+)
+
+_AT_A_TIME: Final = 10
+"""Frames whose squares are worked out together."""
+
+_FORGET: Final = 1500
+"""Frames after which a face that was lost does not come back: a minute of video."""
+
+_KEPT_BYTES: Final = 400_000_000
+"""Of waiting frames, beyond which they wait for less."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceSquare:
+    """A face in a frame.
+
+    Attributes:
+        face: Number of the face in the video, from 0.
+        square: Centre x, centre y and side in pixels, without margin.
+        found: Whether it was found in this very frame; None of frames that were not looked at.
+    """
+
+    face: int
+    square: NDArray[np.float64]
+    found: bool | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowedFrame:
+    """A frame and the faces that are in it.
+
+    Attributes:
+        number: Of the frame, from 0.
+        frame: The picture.
+        faces: In the order in which they first appeared.
+    """
+
+    number: int
+    frame: Frame
+    faces: list[FaceSquare]
+
+
+def track_settings(settings: CropSettings) -> TrackSettings:
+    """How faces were followed for crops."""
+    values: dict[str, Any] = dict(settings.tracking)
+    if "gap" in values:
+        values["gap"] = int(values["gap"])
+    return TrackSettings(step=settings.detect_every, **values)
+
+
+class FaceFollower:
+    """Follows every face of a video.
+
+    Args:
+        detector: Finds faces in a frame.
+        settings: How to follow them.
+        kept_bytes: Memory for waiting frames. Where it does not suffice for all that should wait,
+            fewer do, and squares near them are less steady.
+
+    Attributes:
+        looks: Number of frames in which faces were looked for, so far.
+    """
+
+    def __init__(
+        self, detector: FaceDetector, settings: TrackSettings, kept_bytes: int = _KEPT_BYTES
+    ) -> None:
+        self.looks = 0
+        self._detector = detector
+        self._settings = settings
+        self._kept_bytes = kept_bytes
+        # A gap that is bridged, what smoothing sees beyond it, and the box after the next one.
+        self._reach = settings.gap + smoothing_reach(settings) + 2 * settings.step
+        self._tracker = Tracker(settings, forget=max(_FORGET, 2 * self._reach))
+        self._numbers: dict[int, int] = {}  # of faces, by identity of their tracks
+        self._known: list[Track] = []
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[FollowedFrame]:
+        """Yield all frames in their order, with their faces.
+
+        Args:
+            frames: Of a video, from the first to the last.
+        """
+        waiting: deque[tuple[int, Frame]] = deque()
+        last = looked = -1
+        for last, frame in enumerate(frames):
+            waiting.append((last, frame))
+            if last % self._settings.step == 0:
+                self._look(last, frame)
+                looked = last
+            wait, at_a_time = self._wait(frame)
+            if len(waiting) >= wait + at_a_time:
+                yield from self._let_go(waiting, at_a_time)
+        if last > looked:
+            self._look(*waiting[-1])
+        while waiting:
+            yield from self._let_go(waiting, _AT_A_TIME)
+
+    def _wait(self, frame: Frame) -> tuple[int, int]:
+        """How many frames wait, and how many are let go together."""
+        fit = self._kept_bytes // max(frame.nbytes, 1)
+        at_a_time = max(min(_AT_A_TIME, fit // 4), 1)
+        return max(min(self._reach, fit - at_a_time), self._settings.step), at_a_time
+
+    def _look(self, number: int, frame: Frame) -> None:
+        self.looks += 1
+        self._tracker.update(number, self._detect(frame))
+        for track in self._tracker.tracks:
+            if id(track) not in self._numbers:
+                self._numbers[id(track)] = len(self._known)
+                self._known.append(track)  # kept, so that its identity is not given away
+
+    def _detect(self, frame: Frame) -> Detections:
+        if isinstance(self._detector, Center):  # looks at the size alone
+            return self._detector.detect(
+                np.broadcast_to(np.uint8(0), (frame.height, frame.width, 3))
+            )
+        return self._detector.detect(frame.rgb())
+
+    def _let_go(self, waiting: deque[tuple[int, Frame]], count: int) -> Iterator[FollowedFrame]:
+        some = [waiting.popleft() for _ in range(min(count, len(waiting)))]
+        first, last = some[0][0], some[-1][0]
+        faces: dict[int, list[FaceSquare]] = {number: [] for number, _ in some}
+        for track in self._tracker.tracks:
+            if track.numbers[0] <= last and track.numbers[-1] >= first:
+                for number, square in self._squares(track, first, last):
+                    faces[number].append(square)
+        for number, frame in some:
+            yield FollowedFrame(number, frame, faces[number])
+
+    def _squares(self, track: Track, first: int, last: int) -> Iterator[tuple[int, FaceSquare]]:
+        """Where a face is in the frames from the first to the last that show it."""
+        numbers, settings = track.numbers, self._settings
+        begin = bisect_left(numbers, first - self._reach)
+        # The box before, and one more for the median; unless an age ago.
+        while begin > 0 and numbers[begin - 1] >= first - 4 * self._reach:
+            begin -= 1
+            if numbers[begin] < first - self._reach - 2 * settings.step:
+                break
+        near = numbers[begin:]
+        if not near or near[0] > last:
+            return
+        squares = steady_squares(near, track.boxes[begin:], settings)
+        face = self._numbers[id(track)]
+        for number in range(max(first, near[0]), min(last, near[-1]) + 1):
+            after = bisect_left(near, number)
+            found = near[after] == number
+            if not found and near[after] - near[after - 1] > settings.gap:
+                continue
+            looked = number % settings.step == 0 or found
+            yield (
+                number,
+                FaceSquare(face, squares[number - near[0]], found if looked else None),
+            )

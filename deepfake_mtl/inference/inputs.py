@@ -1,0 +1,123 @@
+"""What to judge: videos by name, folders of them, and lists; and where each answer goes."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deepfake_mtl.errors import ConfigurationError
+
+VIDEO_SUFFIXES: Final = frozenset(
+    f".{ending}"
+    for ending in (
+        "3g2", "3gp", "asf", "avi", "dv", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg",
+        "mpg", "mts", "mxf", "nut", "ogg", "ogv", "ts", "vob", "webm", "wmv",
+    )
+)  # fmt: skip
+"""Of files that are looked at in folders."""
+
+LIST_SUFFIX: Final = ".txt"
+"""Of a list: the path of a video in each line."""
+
+NOT_NAMED: Final = "not named as a video"
+"""Why most files are left out that are."""
+
+_LONGEST_NAME: Final = 60
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What was found.
+
+    Attributes:
+        videos: To be judged, each once.
+        left_out: Files in folders that are not looked at, with the reason.
+    """
+
+    videos: list[Path] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
+    """Find the videos that were named.
+
+    A folder stands for the videos in it and below, by their suffixes; links that lead out of it are
+    not followed, and ``out`` is not looked into. A ``.txt`` file is a list; relative paths in it
+    are relative to its folder. Anything else is taken as a video, whatever it is.
+
+    Args:
+        named: Videos, folders and lists.
+        out: Where answers go.
+
+    Raises:
+        ConfigurationError: Nothing is there, or a list cannot be read.
+    """
+    inputs = Inputs()
+    for path in named:
+        if path.is_dir():
+            for file in _walk(path, out, inputs):
+                inputs.videos.append(file)
+        elif path.suffix.lower() == LIST_SUFFIX:
+            inputs.videos += _read_list(path)
+        elif os.path.lexists(path):
+            inputs.videos.append(path)
+        else:
+            raise ConfigurationError(f"{shown(path)}: there is no such file or folder")
+    inputs.videos = list({os.path.abspath(path): path for path in inputs.videos}.values())  # noqa: PTH100 (links stay)
+    if not inputs.videos:
+        raise ConfigurationError(
+            f"{', '.join(map(shown, named))}: no videos; in folders, files are taken that end with "
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
+    return inputs
+
+
+def answer_name(video: Path) -> str:
+    """A name for the folder of an answer: safe, unique, and the same in every run.
+
+    Args:
+        video: Of which the answer is.
+    """
+    absolute = os.path.abspath(video)  # noqa: PTH100 (a link is not its target)
+    digest = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:10]
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", video.stem)[:_LONGEST_NAME].strip("_-")
+    return f"{stem or 'video'}-{digest}"
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be printed, whatever is in it: no control characters, valid UTF-8."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
+    root, answers = folder.resolve(), out.resolve()
+
+    def note(error: OSError) -> None:
+        inputs.left_out.append((Path(error.filename), f"cannot be read ({error.strerror})"))
+
+    for place, folders, files in os.walk(folder, onerror=note):
+        here = Path(place)
+        for name in sorted(folders):
+            if (here / name).is_symlink():
+                inputs.left_out.append((here / name, "a link to a folder, which is not followed"))
+        folders[:] = sorted(name for name in folders if (here / name).resolve() != answers)
+        for name in sorted(files):
+            file = here / name
+            if file.suffix.lower() not in VIDEO_SUFFIXES or name.startswith("."):
+                inputs.left_out.append((file, NOT_NAMED))
+            elif file.is_symlink() and not file.resolve().is_relative_to(root):
+                inputs.left_out.append((file, "a link out of the folder, which is not followed"))
+            else:
+                yield file
+
+
+def _read_list(path: Path) -> list[Path]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+    return [path.parent / os.fsdecode(line.strip()) for line in lines if line.strip()]

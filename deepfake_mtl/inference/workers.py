@@ -1,0 +1,300 @@
+"""Processes that judge videos, and may die of one: a decoder may crash, or never end.
+
+The process that watches them imports no PyTorch and opens no video.
+"""
+
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, DeepfakeMTLError
+from deepfake_mtl.inference.answer_files import Job
+from deepfake_mtl.inference.options import DetectOptions
+
+_TO_START: Final = 600.0
+"""Seconds within which a process must be ready."""
+
+_WAITING: Final = 5
+"""Times the patience, after which a process is given up that does not even compute."""
+
+_BEAT: Final = 0.5
+"""Seconds between two signs of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How processes are run.
+
+    Attributes:
+        checkpoint: Of the detector.
+        options: How videos are judged.
+        count: Number of processes.
+        patience: Seconds of computing without progress after which a process is ended.
+        memory: Bytes that a video may take beyond what the detector takes; on the CPU alone, since
+            drivers of GPUs reserve addresses without end.
+    """
+
+    checkpoint: Path
+    options: DetectOptions
+    count: int
+    patience: float = 60.0
+    memory: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a job.
+
+    Attributes:
+        job: What was to be done.
+        content: Of its JSON file; None where the process died.
+        reason: Why it died; empty otherwise.
+    """
+
+    job: Job
+    content: dict[str, Any] | None
+    reason: str = ""
+
+
+class Workers:
+    """A pool of processes that judge videos.
+
+    Args:
+        settings: How they are run.
+
+    Attributes:
+        blank: A verdict of the detector, of no video.
+
+    Raises:
+        CheckpointError: The detector cannot be loaded.
+        ConfigurationError: Or not be used.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        if settings.count < 1 or settings.patience <= 0:
+            raise ConfigurationError(
+                f"workers is {settings.count}, patience {settings.patience}: at least 1, above 0"
+            )
+        self._settings = settings
+        self._idle: list[_Worker] = [_Worker(settings)]
+        self._busy: list[_Worker] = []
+        try:
+            self.blank: Any = self._idle[0].wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]
+    ) -> Iterator[Answer]:
+        """Do jobs, in whatever order they end.
+
+        Args:
+            jobs: What to do.
+            progress: Told how many frames of a job are done, of how many.
+
+        Yields:
+            One answer for each job.
+        """
+        waiting = deque(jobs)
+        while waiting or self._busy:
+            while waiting and len(self._busy) < self._settings.count:
+                worker = self._idle.pop() if self._idle else _Worker(self._settings)
+                worker.give(waiting.popleft())
+                self._busy.append(worker)
+            wait([worker.connection for worker in self._busy], timeout=_BEAT)
+            for worker in list(self._busy):
+                answer = worker.hear(progress)
+                if answer is not None:
+                    self._busy.remove(worker)
+                    if worker.alive:
+                        self._idle.append(worker)
+                    yield answer
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in (*self._idle, *self._busy):
+            worker.end()
+        self._idle, self._busy = [], []
+
+
+class _Worker:
+    def __init__(self, settings: WorkerSettings) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads of others
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, settings), daemon=True
+        )
+        self.process.start()
+        theirs.close()  # so that its end is noticed
+        self.alive = True
+        self._patience = settings.patience
+        self._ready = False
+        self._job: Job | None = None
+        self._note_life()
+
+    def wait_until_ready(self) -> Any:  # noqa: ANN401
+        """The blank verdict of its detector."""
+        try:
+            if not self.connection.poll(_TO_START):
+                raise CheckpointError("the detector was not loaded within ten minutes")
+            kind, content = self.connection.recv()
+        except EOFError:
+            self.process.join()
+            raise CheckpointError(
+                "a process that loads the detector died, as one does that the system kills for "
+                "want of memory"
+            ) from None
+        if kind == "unusable":
+            raise content
+        self._ready = True
+        return content
+
+    def give(self, job: Job) -> None:
+        """Have a job done."""
+        self._job = job
+        self._note_life()
+        with suppress(OSError):  # it died, which `hear` finds out
+            self.connection.send(job)
+
+    def hear(self, progress: Callable[[Job, int, int], None]) -> Answer | None:
+        """The answer, once it is there."""
+        job = self._job
+        if job is None:
+            raise RuntimeError("nothing was asked")
+        try:
+            while self.connection.poll():
+                kind, content = self.connection.recv()
+                self._note_life()
+                if kind == "answer":
+                    self._job = None
+                    return Answer(job, content)
+                if kind == "progress":
+                    progress(job, *content)
+                elif kind == "ready":
+                    self._ready = True
+                elif kind == "unusable":
+                    raise content
+        except (EOFError, OSError):
+            return self._died(job)
+        if self._is_lost():
+            self.end()
+            return Answer(
+                job,
+                None,
+                f"{job.video}: was given up: no frame was done within {self._patience:g} seconds; "
+                "raise --patience, or convert it",
+            )
+        return None
+
+    def _is_lost(self) -> bool:
+        """Whether it has worked for so long, or waited for even longer, without a sign of life."""
+        silent = time.monotonic() - self._heard
+        if not self._ready:
+            return silent > _TO_START
+        if silent <= self._patience:
+            return False
+        # On a machine that has other things to do, time passes without it being at fault.
+        worked = _processor_time(self.process.pid) - self._worked
+        return (
+            math.isnan(worked)
+            or worked > 0.8 * self._patience
+            or silent > _WAITING * self._patience
+        )
+
+    def _note_life(self) -> None:
+        self._heard = time.monotonic()
+        self._worked = _processor_time(self.process.pid)
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self.alive = False
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def _died(self, job: Job) -> Answer:
+        self.process.join()
+        code = self.process.exitcode or 0
+        how = f"exit status {code}"
+        if code < 0:
+            how = signal.Signals(-code).name
+        self.end()
+        return Answer(
+            job, None, f"{job.video}: the process that judged it died ({how}): the decoder crashed"
+        )
+
+
+def _processor_time(process: int | None) -> float:
+    """Seconds that a process has computed; infinite where the system does not tell."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        spent = text.rpartition(")")[2].split()[11:13]
+        return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return math.inf
+
+
+def _serve(connection: Connection, settings: WorkerSettings) -> None:
+    """Judge what comes, until nothing does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
+    try:
+        detector = _load(settings)
+    except DeepfakeMTLError as error:
+        connection.send(("unusable", error))
+        return
+    from deepfake_mtl.inference.answering import answer  # noqa: PLC0415 (not in the parent)
+
+    connection.send(("ready", detector.failure(Path("nothing"), "")))
+    told = time.monotonic()
+
+    def progress(done: int, frames: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _BEAT:
+            told = time.monotonic()
+            connection.send(("progress", (done, frames)))
+
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(("answer", answer(detector, job, progress)))
+
+
+def _load(settings: WorkerSettings) -> Any:  # noqa: ANN401 (the parent does without its type)
+    import cv2  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from deepfake_mtl.inference.video_detector import VideoDetector  # noqa: PLC0415
+
+    cores = len(os.sched_getaffinity(0))
+    threads = max(1, cores // settings.count)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    detector = VideoDetector.from_checkpoint(settings.checkpoint, settings.options)
+    if detector.device.type == "cpu" and sys.platform == "linux":
+        _limit_memory(settings.memory)
+    return detector
+
+
+def _limit_memory(more: int) -> None:
+    """Let allocations fail that a hostile file asks for, before the system kills somebody."""
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -1,0 +1,120 @@
+"""What is said beside a score, and where the encoder looked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from deepfake_mtl.inference.clips import Clip
+from deepfake_mtl.inference.heatmap import heat_map
+from deepfake_mtl.inference.judging import (
+    SubjectRecord,
+    about_detector,
+    about_video,
+    judge_subject,
+    statement,
+)
+from deepfake_mtl.inference.scoring import ScoredClip
+from deepfake_mtl.inference.video import VideoFacts
+from tests.inference.made_up import CORPUS, center_crops, description, network
+
+FACTS = VideoFacts(
+    "/a.mp4", 10**6, 0, "0", "mp4", "h264", "yuv420p", 640, 480, 100, 25.0, 4.0, 0.26
+)
+
+
+def record(
+    scores: list[float], manipulation: list[list[float]], frames: int = 100, side: float = 99
+):
+    seen = SubjectRecord(0, 0)
+    for number in range(frames):
+        seen.see(number, side)
+    for place, (score, row) in enumerate(zip(scores, manipulation, strict=True)):
+        clip = Clip(0, place, place + 7, np.zeros((8, 2, 2, 3), np.uint8), (0, 0, side), side, 1.0)
+        outputs = {"binary": (1 - score, score), "manipulation": tuple(row)}
+        seen.take(ScoredClip(clip, score, outputs), [n / 25 for n in range(frames)])
+    return seen
+
+
+def judge(seen: SubjectRecord, **changes):
+    return judge_subject(0, seen, 0.5, description(**changes))
+
+
+def codes(warnings) -> set[str]:
+    return {warning.code for warning in warnings}
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ([0.1, 0.7, 0.1, 0.0, 0.1], "Deepfakes"),
+        ([0.3, 0.3, 0.2, 0.0, 0.2], None),  # none is confident
+        ([0.9, 0.1, 0.0, 0.0, 0.0], None),  # the readouts contradict each other
+        ([0.1, 0.2, 0.0, 0.7, 0.0], None),  # held out: nothing was learnt of it
+    ],
+)
+def test_a_fake_resembles_a_manipulation_or_none_of_those_seen(row: list[float], name) -> None:
+    face = judge(record([0.8, 0.9], [row, row]))
+    assert face.is_fake
+    assert face.resembles is not None
+    assert face.resembles.name == name
+    assert face.resembles.probabilities["Deepfakes"] == pytest.approx(row[1])
+    assert judge(record([0.1, 0.2], [row, row])).resembles is None
+
+
+def test_what_makes_a_score_less_trustworthy_is_said() -> None:
+    row = [0.2] * 5
+    steady = judge(record([0.8] * 5, [row] * 5))
+    assert steady.warnings == ()
+    assert steady.score == pytest.approx(0.8)
+    assert steady.spread == pytest.approx(0)
+    assert codes(judge(record([0.1, 0.9], [row] * 2)).warnings) == {"disagreement"}
+    assert codes(judge(record([0.8], [row], frames=10)).warnings) == {"few_frames"}
+    assert judge(record([0.8], [row])).spread is None
+    small = judge(record([0.8], [row], side=20), crops=center_crops())
+    assert codes(small.warnings) == {"small_face"}
+    trained = {"shorter_side": [400.0, 480.0, 720.0], "crop_side": [90.0, 200.0, 300.0]}
+    trained["bits_per_pixel"] = [0.02, 0.03, 0.05]
+    small = judge(record([0.8], [row], side=60), crops=center_crops(), videos=trained)
+    assert codes(small.warnings) == {"small_face"}
+    assert codes(judge(record([], [], frames=3)).warnings) == {"not_scored"}
+
+    assert codes(about_video(FACTS, description(videos=trained))) == {"compression"}
+    far = replace(FACTS, height=100, bits_per_pixel=0.03)
+    assert codes(about_video(far, description(videos=trained))) == {"resolution"}
+    assert codes(about_video(FACTS, description())) == {"unknown_training"}
+
+
+def test_a_detector_says_what_it_was_trained_on() -> None:
+    assert codes(about_detector(description())) == {"synthetic"}
+    assert codes(about_detector(description(corpus=None))) == {"unknown_corpus"}
+    assert about_detector(description(corpus=CORPUS | {"synthetic": False})) == []
+    assert "FaceSwap held out" in statement(description())
+    assert "synthetic world" in statement(description())
+
+
+def test_a_heat_map_lies_where_and_when_the_evidence_is() -> None:
+    made = network(description())
+    # The first feature is redness; real or fake hangs on it alone.
+    with torch.no_grad():
+        made.encoder.cells[1].weight.zero_()
+        made.encoder.cells[1].bias.zero_()
+        made.encoder.cells[1].weight[0, 0] = 1
+        head = made.primary.head
+        for layer in (head[0], head[2], head[5]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        head[0].weight[0, 0] = head[2].weight[0, 0] = head[5].weight[1, 0] = 1
+    clip = torch.zeros(3, 16, 64, 64, dtype=torch.uint8)
+    clip[0, 8:12, 16:24, 40:48] = 255
+    clip[1, 0:4] = 255  # green is no evidence
+    heat = heat_map(made, clip)
+    assert heat is not None
+    assert heat.shape == (16, 64, 64)
+    assert heat.max() == 1
+    centre = np.array([(heat.sum(axis=axes) * np.arange(n)).sum() / heat.sum() for axes, n in
+                       (((1, 2), 16), ((0, 2), 64), ((0, 1), 64))])  # fmt: skip
+    np.testing.assert_allclose(centre, [9.5, 19.5, 43.5], atol=0.5)
+    assert heat[:4].max() == 0
+    assert heat[:, 40:].max() == 0
