@@ -42,7 +42,8 @@ def evaluate_readouts(
 
     Returns:
         By name, in the order of the outputs. ``held_out`` and ``seen`` are of the score 1 - the
-        probability of the first class, without a calibrated threshold. ``class_accuracy``: among
+        probability of the first class, without a calibrated threshold; for the first readout, of
+        the score of the video, which is the same but for rounding. ``class_accuracy``: among
         originals and seen manipulations, the share of each class's videos whose most probable class
         is theirs, averaged over the classes that have videos; ``chance``: 1 / number of those. None
         if there are no such videos.
@@ -55,19 +56,26 @@ def evaluate_readouts(
         readout, _, name = output.partition("/")
         classes.setdefault(readout, []).append(name)
     return {
-        readout: _evaluate(predictions, held_out, readout, names)
-        for readout, names in classes.items()
+        readout: _evaluate(predictions, held_out, readout, names, is_score=position == 0)
+        for position, (readout, names) in enumerate(classes.items())
     }
 
 
 def _evaluate(
-    predictions: Sequence[Prediction], held_out: Sequence[str], readout: str, classes: list[str]
+    predictions: Sequence[Prediction],
+    held_out: Sequence[str],
+    readout: str,
+    classes: list[str],
+    *,
+    is_score: bool,
 ) -> Readout:
     probabilities = torch.tensor(
         [[each.outputs[f"{readout}/{name}"] for name in classes] for each in predictions],
         dtype=torch.float64,
     )
-    fake = (1 - probabilities[:, 0]).clamp(0, 1)
+    # Where scores are all but equal, rounding alone would decide about the order of videos.
+    score = torch.tensor([each.score for each in predictions], dtype=torch.float64)
+    fake = score if is_score else (1 - probabilities[:, 0]).clamp(0, 1)
     taken_for = probabilities.argmax(dim=1)
     accuracy, chance = _class_accuracy(predictions, held_out, classes, taken_for)
     return {
