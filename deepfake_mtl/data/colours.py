@@ -1,5 +1,7 @@
 """One conversion from decoded frames to RGB, for real and fake alike."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -33,6 +35,141 @@ _REFORMATTER: Final = (
 )  # shared: a new one for each frame costs more than its work
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """One plane of a picture, or a part of it.
+
+    Attributes:
+        samples: uint8, shape (rows, columns).
+        height: Rows of the whole plane.
+        width: Columns of the whole plane.
+        down: Rows of the picture to a row of samples. A sample lies in the middle of the pixels
+            that it stands for, and the first one covers the left upper corner of the picture.
+        across: Likewise of columns.
+        top: Number of the first row that is there.
+        left: Number of the first column that is there.
+    """
+
+    samples: NDArray[np.uint8]
+    height: int
+    width: int
+    down: int = 1
+    across: int = 1
+    top: int = 0
+    left: int = 0
+
+    def part(self, window: Window) -> "Plane":
+        """What is needed of the plane for a window of the picture; a view of the samples."""
+        rows, columns = window
+        # One sample more on each side, for the interpolation.
+        top = max(rows.start // self.down - 1, self.top)
+        left = max(columns.start // self.across - 1, self.left)
+        samples = self.samples[
+            top - self.top : -(-rows.stop // self.down) + 1 - self.top,
+            left - self.left : -(-columns.stop // self.across) + 1 - self.left,
+        ]
+        return replace(self, samples=samples, top=top, left=left)
+
+    def pixels(self, window: Window) -> NDArray[np.uint8]:
+        """A window at the resolution of the picture, by bilinear interpolation."""
+        rows, columns = window
+        part = self.part(window)
+        samples = part.samples
+        if (self.across, self.down) != (1, 1):
+            size = samples.shape[1] * self.across, samples.shape[0] * self.down
+            samples = np.asarray(
+                cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8
+            )
+        top, left = rows.start - part.top * self.down, columns.start - part.left * self.across
+        return samples[top : top + len(rows), left : left + len(columns)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture, or a window of it, in the planes of which it was made, for what is made of it.
+
+    Attributes:
+        planes: Three: Y, Cb and Cr, or red, green and blue.
+        matrix: Affine, shape (3, 4), from the planes to RGB; None where they are RGB.
+        window: What is there.
+    """
+
+    planes: tuple[Plane, ...]
+    matrix: NDArray[np.float64] | None
+    window: Window
+
+    @classmethod
+    def of_rgb(cls, picture: NDArray[np.uint8]) -> "Picture":
+        """From an array of shape (height, width, 3), which is not copied."""
+        height, width = picture.shape[:2]
+        planes = tuple(Plane(picture[..., i], height, width) for i in range(3))
+        return cls(planes, None, (range(height), range(width)))
+
+    @classmethod
+    def of_frame(cls, frame: VideoFrame) -> "Picture":
+        """From a decoded frame, whose memory it shares where the format is planar YUV."""
+        name = frame.format.name
+        if name not in _PLANAR_YUV:
+            converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
+            return cls.of_rgb(np.asarray(converted.to_ndarray(), np.uint8))
+        full_range = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj")
+        return cls(
+            tuple(_planes(frame)),
+            _yuv_to_rgb(int(frame.colorspace), full_range=full_range),
+            (range(frame.height), range(frame.width)),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the samples, in bytes."""
+        return sum(plane.samples.nbytes for plane in self.planes)
+
+    def part(self, window: Window) -> "Picture":
+        """A copy of no more than a window of it."""
+        parts = (plane.part(window) for plane in self.planes)
+        planes = tuple(replace(part, samples=part.samples.copy()) for part in parts)
+        return Picture(planes, self.matrix, window)
+
+    def rgb(
+        self, window: Window | None = None, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """RGB of a window, with the same bits as in the whole picture; see `to_rgb`."""
+        window = window or self.window
+        return self._mix([plane.pixels(window) for plane in self.planes], out)
+
+    def scaled(self, width: int, height: int) -> NDArray[np.uint8]:
+        """RGB of all that is there at another size: each plane is scaled, and then converted.
+
+        Averages over areas where samples get fewer, bilinear interpolation where they get more.
+        """
+        rows, columns = self.window
+        planes = []
+        for plane in self.planes:
+            there, down, across = plane.part(self.window), plane.down, plane.across
+            top, left = rows.start // down - there.top, columns.start // across - there.left
+            samples = there.samples[
+                top : -(-rows.stop // down) - there.top,
+                left : -(-columns.stop // across) - there.left,
+            ]
+            fewer = height <= samples.shape[0] and width <= samples.shape[1]
+            method = cv2.INTER_AREA if fewer else cv2.INTER_LINEAR
+            planes.append(
+                np.asarray(cv2.resize(samples, (width, height), interpolation=method), np.uint8)
+            )
+        return self._mix(planes)
+
+    def _mix(
+        self, planes: list[NDArray[np.uint8]], out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        if out is None:
+            out = np.empty((*planes[0].shape, 3), np.uint8)
+        if self.matrix is None:
+            np.stack(planes, axis=-1, out=out)
+        else:
+            cv2.transform(cv2.merge(planes), self.matrix, dst=out)
+        return out
+
+
 def to_rgb(
     frame: VideoFrame, out: NDArray[np.uint8] | None = None, window: Window | None = None
 ) -> NDArray[np.uint8]:
@@ -53,19 +190,7 @@ def to_rgb(
     Returns:
         RGB, shape (height, width, 3) of the window; ``out`` if it was given.
     """
-    rows, columns = window or (range(frame.height), range(frame.width))
-    if out is None:
-        out = np.empty((len(rows), len(columns), 3), np.uint8)
-    name = frame.format.name
-    if name in _PLANAR_YUV:
-        full_range = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj")
-        matrix = _yuv_to_rgb(int(frame.colorspace), full_range=full_range)
-        planes = [_part_of_plane(frame, number, rows, columns) for number in range(3)]
-        cv2.transform(cv2.merge(planes), matrix, dst=out)
-    else:
-        converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
-        out[:] = converted.to_ndarray()[rows.start : rows.stop, columns.start : columns.stop]
-    return out
+    return Picture.of_frame(frame).rgb(window, out)
 
 
 def quarter_turns(frame: VideoFrame) -> int:
@@ -76,23 +201,13 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _part_of_plane(
-    frame: VideoFrame, number: int, rows: range, columns: range
-) -> NDArray[np.uint8]:
-    """A part of the luma or of a chroma plane, the latter at the size of the luma."""
-    plane = frame.planes[number]
-    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    samples = samples[: plane.height, : plane.width]
-    # Whole factors keep chroma and luma of odd sizes aligned.
-    across, down = -(-frame.width // plane.width), -(-frame.height // plane.height)
-    # One sample more on each side, for the interpolation.
-    x, y = max(columns.start // across - 1, 0), max(rows.start // down - 1, 0)
-    samples = samples[y : -(-rows.stop // down) + 1, x : -(-columns.stop // across) + 1]
-    if (across, down) != (1, 1):
-        size = samples.shape[1] * across, samples.shape[0] * down
-        samples = np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    top, left = rows.start - y * down, columns.start - x * across
-    return samples[top : top + len(rows), left : left + len(columns)]
+def _planes(frame: VideoFrame) -> Iterator[Plane]:
+    for plane in frame.planes:
+        samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        height, width = plane.height, plane.width
+        # Whole factors keep chroma and luma of odd sizes aligned.
+        down, across = -(-frame.height // height), -(-frame.width // width)
+        yield Plane(samples[:height, :width], height, width, down, across)
 
 
 @lru_cache

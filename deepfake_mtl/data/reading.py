@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import Window, quarter_turns, to_rgb
+from deepfake_mtl.data.colours import Picture, Window, quarter_turns, to_rgb
 from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.crop_format import SUFFIX
 from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
@@ -112,37 +113,48 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
 class Frame:
     """A frame on its way through `iterate_frames`, converted to RGB only where it is asked for.
 
-    Attributes:
+    Args:
+        picture: A decoded frame; or RGB, of shape (height, width, 3).
         time: When it is shown, in seconds from the first frame; nan where that is unknown.
+
+    Attributes:
+        time: As given.
         height: Of the whole upright picture, in pixels.
         width: Likewise.
+        turns: Counter-clockwise quarter turns that bring `picture` upright.
     """
 
-    __slots__ = ("_held", "_picture", "height", "time", "width")
+    __slots__ = ("_picture", "height", "time", "turns", "width")
 
-    def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float) -> None:
-        self._picture = picture
+    def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float = math.nan) -> None:
+        self._picture: av.VideoFrame | Picture
         self.time = time
         if isinstance(picture, np.ndarray):
+            self._picture, self.turns = Picture.of_rgb(picture), 0
             self.height, self.width = picture.shape[:2]
-        elif quarter_turns(picture) % 2:
-            self.height, self.width = picture.width, picture.height
         else:
+            self._picture, self.turns = picture, quarter_turns(picture)
             self.height, self.width = picture.height, picture.width
-        self._held = (range(self.height), range(self.width))
+        if self.turns % 2:
+            self.height, self.width = self.width, self.height
+
+    @property
+    def picture(self) -> Picture:
+        """What was decoded, not yet upright."""
+        if isinstance(self._picture, av.VideoFrame):
+            self._picture = Picture.of_frame(self._picture)
+        return self._picture
 
     @property
     def nbytes(self) -> int:
         """Memory that the frame takes, in bytes."""
-        if isinstance(self._picture, np.ndarray):
-            return self._picture.nbytes
-        return sum(plane.buffer_size for plane in self._picture.planes)
+        return self.picture.nbytes
 
     def holds(self, window: Window) -> bool:
         """Whether a window can be asked for: always, unless the frame is a `part`."""
         return all(
             held.start <= asked.start and asked.stop <= held.stop
-            for held, asked in zip(self._held, window, strict=True)
+            for held, asked in zip(self.picture.window, self._turned(window), strict=True)
         )
 
     def rgb(self, window: Window | None = None) -> NDArray[np.uint8]:
@@ -157,21 +169,16 @@ class Frame:
         Raises:
             ValueError: The frame is a part that does not hold the window.
         """
-        window = window or self._held
-        if not self.holds(window):
-            raise ValueError(f"{window} is not inside what this frame holds, {self._held}")
-        if not isinstance(self._picture, np.ndarray):
-            turns = quarter_turns(self._picture)
-            if turns == 0:
-                return to_rgb(self._picture, window=window)
-            picture = np.rot90(to_rgb(self._picture), turns)
-        else:
-            picture = self._picture
-        rows, columns = (
-            range(asked.start - held.start, asked.stop - held.start)
-            for held, asked in zip(self._held, window, strict=True)
-        )
-        return np.ascontiguousarray(picture[rows.start : rows.stop, columns.start : columns.stop])
+        return self._upright(self.picture.rgb(None if window is None else self._held(window)))
+
+    def scaled(self, width: int, height: int) -> NDArray[np.uint8]:
+        """All that the frame holds, upright, at another size; see `Picture.scaled`.
+
+        Returns:
+            RGB, shape (height, width, 3).
+        """
+        size = (height, width) if self.turns % 2 else (width, height)
+        return self._upright(self.picture.scaled(*size))
 
     def part(self, window: Window) -> "Frame":
         """The same frame, which holds no more than a window of its picture, and less memory.
@@ -179,9 +186,26 @@ class Frame:
         Raises:
             ValueError: The frame does not hold the window.
         """
-        part = Frame(self.rgb(window), self.time)
-        part.height, part.width, part._held = self.height, self.width, window
+        part = copy(self)
+        part._picture = self.picture.part(self._held(window))  # noqa: SLF001 (its own)
         return part
+
+    def _held(self, window: Window) -> Window:
+        if not self.holds(window):
+            raise ValueError(f"{window} is not inside what this frame holds")
+        return self._turned(window)
+
+    def _turned(self, window: Window) -> Window:
+        """A window of the upright picture, in what was decoded."""
+        rows, columns = window
+        for turn in range(self.turns, 0, -1):
+            # The height of the upright picture is the width of what is a turn less upright.
+            limit = self.height if (self.turns - turn) % 2 == 0 else self.width
+            rows, columns = columns, range(limit - rows.stop, limit - rows.start)
+        return rows, columns
+
+    def _upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(np.rot90(picture, self.turns)) if self.turns else picture
 
 
 def iterate_frames(path: Path) -> Iterator[Frame]:
@@ -198,7 +222,7 @@ def iterate_frames(path: Path) -> Iterator[Frame]:
     """
     if path.is_dir():
         for image in _list_images(path):
-            yield Frame(_read_image(image), math.nan)
+            yield Frame(_read_image(image))
         return
     with _open(path) as (container, stream):
         timeline = _Timeline.of(path, container, stream)

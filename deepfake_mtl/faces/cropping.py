@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -19,7 +20,7 @@ from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.crops import covered, crop, looked_at
+from deepfake_mtl.faces.crops import covered, crop_each, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
 from deepfake_mtl.faces.tracks import NoSubject, TrackSettings, find_subject, frames_to_look_at
 
@@ -116,52 +117,56 @@ class Cropper:
             ConfigurationError: Its boxes are missing, or are not those of this video.
             CorpusError: The file cannot be written.
         """
-        record, count = job.record, probe(job.record.path).frames
-        place, kept = self._borrowed(job, count), None
+        record, info = job.record, probe(job.record.path)
+        frames = iterate_frames(record.path)
+        first = next(frames)  # knows of rotations, unlike the header
+        frames = chain((first,), frames)
+        place = self._borrowed(job, info.frames, first)
         if place is None:
-            detections, kept = self._look(record, count)
-            place = self._find(record, detections, count)
-        if kept is not None and not all(map(self._is_held, kept, place.squares)):
-            kept = None
-        return self._write(job, place, kept or iterate_frames(record.path))
+            detections, kept = self._look(record, info.frames, frames)
+            place = self._find(record, detections, info.frames)
+            if kept is None or not all(map(self._is_held, kept, place.squares)):
+                frames = iterate_frames(record.path)
+            else:
+                frames = iter(kept)
+        return self._write(job, place, frames, info.fps)
 
     @staticmethod
-    def _borrowed(job: CropJob, frames: int) -> _Place | None:
+    def _borrowed(job: CropJob, frames: int, first: Frame) -> _Place | None:
         """The squares of the original, where both have as many frames, of the same size."""
         if job.borrow is None or not job.borrow.is_file():
             return None
         original = read_header(job.borrow)
-        if original.frames != frames:
-            return None
-        first = next(iterate_frames(job.record.path))  # knows of rotations, unlike the header
-        if (first.width, first.height) != (original.source_width, original.source_height):
+        size = (original.source_width, original.source_height)
+        if original.frames != frames or (first.width, first.height) != size:
             return None
         return _Place(np.array(original.squares), original.scores, original.boxes_from)
 
     def _look(
-        self, record: VideoRecord, frames: int
+        self, record: VideoRecord, count: int, frames: Iterator[Frame]
     ) -> tuple[Mapping[int, Detections], list[Frame] | None]:
         """Find faces, and keep what is around them, where memory allows."""
         if self._detector is None:
             folder = self._source.boxes or self._source.root
             path = find_boxes(folder, self._source.root, record.path)
             return read_boxes(path).detections, None
-        wanted = set(frames_to_look_at(frames, self._settings.detect_every))
+        wanted = set(frames_to_look_at(count, self._settings.detect_every))
         detections: dict[int, Detections] = {}
         kept: list[Frame] | None = []
+        room = _KEPT_BYTES
         waiting: list[Frame] = []
         before: Window | None = None  # what is around the faces that were found last
-        for number, frame in enumerate(iterate_frames(record.path)):
+        for number, frame in enumerate(frames):
             waiting.append(frame)
             if number not in wanted:
                 continue
-            found = detections[number] = self._detector.detect(frame.rgb())
+            found = detections[number] = self._detector.detect(frame)
             after = self._around(found, frame) or before
             if kept is not None:
                 window = _union(before, after)
-                kept += [each if window is None else each.part(window) for each in waiting]
-                if sum(each.nbytes for each in kept) > _KEPT_BYTES:
-                    kept = None
+                parts = [each if window is None else each.part(window) for each in waiting]
+                room -= sum(part.nbytes for part in parts)
+                kept = kept + parts if room >= 0 else None
             waiting, before = [], after
         return detections, kept
 
@@ -188,22 +193,24 @@ class Cropper:
         squares = covered(subject.squares, self._settings.margin).round(3)
         return _Place(squares, tuple(scores), record.key)
 
-    def _write(self, job: CropJob, place: _Place, frames: Iterable[Frame]) -> CropHeader:
+    def _write(
+        self, job: CropJob, place: _Place, frames: Iterable[Frame], fps: float
+    ) -> CropHeader:
         record, path = job.record, job.record.path
         times: list[float] = []
         sizes: list[tuple[int, int]] = []
 
-        def crops() -> Iterator[NDArray[np.uint8]]:
+        def seen() -> Iterator[Frame]:
             for number, frame in enumerate(frames):
                 times.append(number if math.isnan(frame.time) else frame.time)
                 sizes[:] = [(frame.width, frame.height)]
-                yield self._cut(frame, place.squares[number])
+                yield frame
 
-        def masks() -> Iterator[NDArray[np.uint8]]:
+        def masks() -> Iterator[Frame]:
             for number, frame in enumerate(iterate_frames(job.masks) if job.masks else ()):
                 if number == len(place.squares):
                     raise VideoError(f"{job.masks}: has more frames than {path}; copy it again")
-                yield self._cut(frame, place.squares[number])[..., 0]
+                yield frame
 
         def header() -> CropHeader:
             ((width, height),) = sizes
@@ -213,7 +220,7 @@ class Cropper:
                 compression=record.compression,
                 name=record.name,
                 identities=record.identities,
-                fps=probe(path).fps,
+                fps=fps,
                 times=tuple(times),
                 squares=tuple((x, y, side) for x, y, side in place.squares.tolist()),
                 scores=place.scores,
@@ -225,22 +232,20 @@ class Cropper:
                 settings_digest=self._settings.digest(),
             )
 
-        return write_crops(job.out, header, crops(), self._settings, masks() if job.masks else None)
+        cut = (crop[..., 0] for crop in self._cut(masks(), place)) if job.masks else None
+        return write_crops(job.out, header, self._cut(seen(), place), self._settings, cut)
 
-    def _cut(self, frame: Frame, square: NDArray[np.float64]) -> NDArray[np.uint8]:
-        window = self._looked_at(_centred(square), frame)
-        left, top, side = square - [window[1].start, window[0].start, 0]
-        part = frame.rgb(window)
-        return crop(part, _centred(np.array([left, top, side])), self._settings.size, margin=1.0)
+    def _cut(self, frames: Iterable[Frame], place: _Place) -> Iterator[NDArray[np.uint8]]:
+        return crop_each(frames, _centred(place.squares), self._settings.size, margin=1.0)
 
     def _is_held(self, frame: Frame, square: NDArray[np.float64]) -> bool:
         return frame.holds(self._looked_at(_centred(square), frame))
 
 
-def _centred(square: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From left, top and side to centre and side."""
-    left, top, side = square
-    return np.array([left + side / 2, top + side / 2, side])
+def _centred(squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From left, top and side to centre and side, shape (..., 3)."""
+    left, top, side = np.moveaxis(squares, -1, 0)
+    return np.stack([left + side / 2, top + side / 2, side], axis=-1)
 
 
 def _union(one: Window | None, other: Window | None) -> Window | None:

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
@@ -49,12 +49,8 @@ class FaceDetector(Protocol):
         """Hexadecimal digits that differ where detectors may find different boxes."""
         ...
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """The faces of one frame.
-
-        Args:
-            frame: RGB, shape (height, width, 3).
-        """
+    def detect(self, frame: Frame) -> Detections:
+        """The faces of one frame."""
         ...
 
 
@@ -81,9 +77,9 @@ class Center:
         """Changes with the margin."""
         return _digest(f"center margin={self._margin!r}".encode())
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+    def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`; the score is 1."""
-        height, width = frame.shape[:2]
+        height, width = frame.height, frame.width
         half = min(height, width) / 2 / self._margin
         x, y = width / 2, height / 2
         return Detections.of([[x - half, y - half, x + half, y + half]])
@@ -122,7 +118,7 @@ class YuNet:
             )
         self._longest, self._shortest = longest, shortest
         self._detector, content = _load(model, score)
-        settings = f"yunet score={score!r} longest={longest} shortest={shortest} "
+        settings = f"yunet scaled planes score={score!r} longest={longest} shortest={shortest} "
         self._digest = _digest(settings.encode() + content)
 
     @property
@@ -130,23 +126,21 @@ class YuNet:
         """Changes with the content of the model file and with the settings."""
         return self._digest
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+    def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`."""
-        longer = max(frame.shape[:2])
+        longer = max(frame.height, frame.width)
         side = min(max(longer, self._shortest), self._longest)
         found = self._detect(frame, side / longer)
         if not len(found) and side < longer:
             found = self._detect(frame, min(2 * side, longer) / longer)
         return found
 
-    def _detect(self, frame: NDArray[np.uint8], factor: float) -> Detections:
-        height, width = frame.shape[:2]
+    def _detect(self, frame: Frame, factor: float) -> Detections:
+        height, width = frame.height, frame.width
         size = max(round(width * factor), 1), max(round(height * factor), 1)
-        if size != (width, height):
-            method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-            frame = np.asarray(cv2.resize(frame, size, interpolation=method), np.uint8)
+        picture = frame.rgb() if size == (width, height) else frame.scaled(*size)
         self._detector.setInputSize(size)
-        _, rows = self._detector.detect(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        _, rows = self._detector.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         # A row: left, top, width, height, five points, score. Without a face it is None, whatever
         # the annotation says.
         found = np.asarray([] if rows is None else rows, np.float64).reshape(-1, 15)

@@ -70,7 +70,9 @@ def test_a_window_has_the_bits_of_the_whole_picture(tmp_path: Path, pix_fmt: str
         expected = whole[top : rows.stop, left : columns.stop]
         np.testing.assert_array_equal(frame.rgb((rows, columns)), expected)
         part = frame.part((rows, columns))
-        assert (part.height, part.width, part.nbytes) == (height, width, expected.nbytes)
+        assert (part.height, part.width) == (height, width)
+        # One sample more on each side; all planes are of 8 bits.
+        assert part.nbytes <= 3 * (len(rows) + 4) * (len(columns) + 4)
         np.testing.assert_array_equal(part.rgb(), expected)
         inner = range(rows[len(rows) // 2], rows.stop), range(left, left + 1)
         np.testing.assert_array_equal(

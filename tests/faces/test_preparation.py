@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -67,7 +68,12 @@ def test_a_store_holds_every_video_cropped_alike(tiny_corpus: Path, store: Path)
         frames = read_clip(source, 5, 3)
         # The middle square of 40 x 36 pixels, scaled to 24 x 24.
         expected = [crop(each, np.array([20.0, 18.0, 36.0]), 24, margin=1.0) for each in frames]
-        np.testing.assert_array_equal(read_crops(record.path, 5, 3), expected)
+        # The store has them from the planes; colours that are out of range are cut off last.
+        difference = read_crops(record.path, 5, 3) - np.stack(expected).astype(float)
+        assert np.abs(difference).mean() < 0.5
+        found = list(islice(iterate_frames(source), 5, 8))
+        again = [crop(each, np.array([20.0, 18.0, 36.0]), 24, margin=1.0) for each in found]
+        np.testing.assert_array_equal(read_crops(record.path, 5, 3), again)
 
 
 def test_a_second_run_does_nothing_and_other_settings_are_refused(
@@ -87,7 +93,7 @@ class _Wanderer:
         self._missing = missing
         self._looks = -1
 
-    def detect(self, _frame: np.ndarray) -> Detections:
+    def detect(self, _frame: Frame) -> Detections:
         self._looks += 1
         if self._looks in self._missing:
             return Detections.of([])
