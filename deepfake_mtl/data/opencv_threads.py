@@ -1,4 +1,4 @@
-"""OpenCV and processes that fork, as the workers of a data loader do.
+"""OpenCV and processes that fork, as the workers of a data loader and of a pool do.
 
 A fork copies no thread but its own. OpenCV in the child still believes in its pool of threads, and
 waits for them forever, be it to work or to end. So the pool is dissolved before a fork, and OpenCV
@@ -12,8 +12,8 @@ import cv2
 _threads = 1
 
 
-def use_one_thread(worker: int) -> None:  # noqa: ARG001 (given by the DataLoader)
-    """Let a worker of a data loader use one core: there are as many workers as cores."""
+def use_one_thread(worker: int = 0) -> None:  # noqa: ARG001 (given by the DataLoader)
+    """Let a worker process use one core: there are as many workers as cores."""
     cv2.setNumThreads(1)
 
 

@@ -2,21 +2,21 @@
 
 import csv
 import io
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import cv2
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
+from deepfake_mtl.data.opencv_threads import use_one_thread
 from deepfake_mtl.data.reading import probe
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.store import (
@@ -94,17 +94,11 @@ def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) ->
         write_test_list(out, test_list)
     _check_disk(out, records, source)
     outcomes: dict[str, Outcome] = {}
-    # Originals have to be finished before fakes take their squares.
-    for title, fake in (("Originals", False), ("Manipulated", True)):
-        jobs = [
-            _job(each, corpus, out, with_masks=source.settings.masks)
-            for each in records
-            if each.is_fake == fake
-        ]
-        with tqdm(total=len(jobs), desc=title, unit="video", disable=not jobs) as progress:
-            for outcome in _run(jobs, source, workers):
-                outcomes[outcome.key] = outcome
-                progress.update()
+    jobs = [_job(each, corpus, out, with_masks=source.settings.masks) for each in records]
+    with tqdm(total=len(jobs), desc="Cropping", unit="video") as progress:
+        for outcome in _run(jobs, source, workers):
+            outcomes[outcome.key] = outcome
+            progress.update()
     ordered = [outcomes[record.key] for record in records]
     write_index(out)
     _write_report(out, ordered)
@@ -136,23 +130,31 @@ def _job(record: VideoRecord, corpus: VideoCorpus, out: Path, *, with_masks: boo
 
 
 def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[Outcome]:
-    missing = []
-    for job in jobs:
-        if job.out.is_file():
-            yield Outcome(job.record.key, "prepared", boxes_from=read_header(job.out).boxes_from)
+    missing = {job.out: job for job in jobs if not job.out.is_file()}
+    # A fake takes the squares of its original, which has to be finished before.
+    waiting: dict[Path, list[CropJob]] = {}
+    ready = []
+    for job in missing.values():
+        if job.borrow in missing:
+            waiting.setdefault(job.borrow, []).append(job)
         else:
-            missing.append(job)
-    if not missing:
+            ready.append(job)
+    if not ready:
+        yield from map(_finished, jobs)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would inherit OpenCV's threads
     pool = ProcessPoolExecutor(
-        min(workers, len(missing)), context, initializer=_start_worker, initargs=(source,)
+        min(workers, len(missing)), initializer=_start_worker, initargs=(source,)
     )
     with pool:
-        futures = {pool.submit(_work, job): job for job in missing}
+        running = {pool.submit(_work, job): job for job in ready}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            yield from (_finished(job) for job in jobs if job.out not in missing)
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    done = running.pop(future)
+                    yield future.result()
+                    for fake in waiting.pop(done.out, ()):
+                        running[pool.submit(_work, fake)] = fake
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a process that crops died, as one does that the system kills for want of memory. "
@@ -162,13 +164,18 @@ def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _finished(job: CropJob) -> Outcome:
+    return Outcome(job.record.key, "prepared", boxes_from=read_header(job.out).boxes_from)
+
+
 _cropper: Cropper | None = None
 
 
 def _start_worker(source: CropSource) -> None:
     global _cropper  # noqa: PLW0603 (the way to give a worker process something to keep)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
-    cv2.setNumThreads(1)
+    use_one_thread()
+    threadpool_limits(1, "blas")
     _cropper = Cropper(source)
 
 
