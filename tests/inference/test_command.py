@@ -76,7 +76,9 @@ def fill(folder: Path) -> None:
 
 
 def write_playlists(folder: Path, video: Path) -> None:
-    hls = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{video}\n#EXT-X-ENDLIST\n"
+    hls = (
+        f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{video}\n#EXT-X-ENDLIST\n"
+    )
     (folder / "hls.mp4").write_text(hls)
     (folder / "concat.mp4").write_text(f"ffconcat version 1.0\nfile '{video}'\n")
 
