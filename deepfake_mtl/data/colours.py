@@ -151,11 +151,7 @@ class Picture:
                 top : -(-rows.stop // down) - there.top,
                 left : -(-columns.stop // across) - there.left,
             ]
-            fewer = height <= samples.shape[0] and width <= samples.shape[1]
-            method = cv2.INTER_AREA if fewer else cv2.INTER_LINEAR
-            planes.append(
-                np.asarray(cv2.resize(samples, (width, height), interpolation=method), np.uint8)
-            )
+            planes.append(_scale(samples, width, height))
         return self._mix(planes)
 
     def _mix(
@@ -208,6 +204,19 @@ def _planes(frame: VideoFrame) -> Iterator[Plane]:
         # Whole factors keep chroma and luma of odd sizes aligned.
         down, across = -(-frame.height // height), -(-frame.width // width)
         yield Plane(samples[:height, :width], height, width, down, across)
+
+
+def _scale(samples: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    # OpenCV averages four samples in a tenth of the time that it takes for other numbers.
+    while all(
+        now % 2 == 0 and now >= 2 * wanted
+        for now, wanted in zip(samples.shape, (height, width), strict=True)
+    ):
+        half = samples.shape[1] // 2, samples.shape[0] // 2
+        samples = np.asarray(cv2.resize(samples, half, interpolation=cv2.INTER_AREA), np.uint8)
+    fewer = height <= samples.shape[0] and width <= samples.shape[1]
+    method = cv2.INTER_AREA if fewer else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(samples, (width, height), interpolation=method), np.uint8)
 
 
 @lru_cache

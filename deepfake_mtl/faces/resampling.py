@@ -241,8 +241,6 @@ def _shares(places: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[
     one, first, second, third = powers
     place = places[..., None]
     shares = np.rint((((third * place + second) * place + first) * place + one) * _WHOLE)
-    # The largest share takes what rounding left, so that grey stays grey.
-    largest = shares.argmax(axis=2)[..., None]
-    rest = _WHOLE - shares.sum(axis=2, keepdims=True)
-    np.put_along_axis(shares, largest, np.take_along_axis(shares, largest, 2) + rest, 2)
+    # One of those near takes what rounding left, so that grey stays grey.
+    shares[..., half + 1] += _WHOLE - shares.sum(axis=2)
     return shares.astype(np.float32)
