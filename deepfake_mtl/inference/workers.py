@@ -206,7 +206,7 @@ class _Worker:
         if silent <= self._patience:
             return False
         # On a machine that has other things to do, time passes without it being at fault.
-        worked = _processor_time(self.process.pid) - self._worked
+        worked = processor_time(self.process.pid) - self._worked
         return (
             math.isnan(worked)
             or worked > 0.8 * self._patience
@@ -215,7 +215,7 @@ class _Worker:
 
     def _note_life(self) -> None:
         self._heard = time.monotonic()
-        self._worked = _processor_time(self.process.pid)
+        self._worked = processor_time(self.process.pid)
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -236,7 +236,7 @@ class _Worker:
         )
 
 
-def _processor_time(process: int | None) -> float:
+def processor_time(process: int | None) -> float:
     """Seconds that a process has computed; infinite where the system does not tell."""
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
@@ -263,14 +263,22 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
         nonlocal told
         if time.monotonic() - told > _BEAT:
             told = time.monotonic()
-            connection.send(("progress", (done, frames)))
+            _send(connection, "progress", (done, frames))
 
     while True:
         try:
             job = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(("answer", answer(detector, job, progress)))
+        _send(connection, "answer", answer(detector, job, progress))
+
+
+def _send(connection: Connection, kind: str, content: object) -> None:
+    try:
+        connection.send((kind, content))
+    except OSError:
+        # Nobody listens any more. Not by an exception, which would become an answer.
+        os._exit(1)
 
 
 def _load(settings: WorkerSettings) -> Any:  # noqa: ANN401 (the parent does without its type)
