@@ -86,6 +86,8 @@ class Workers:
             raise ConfigurationError(
                 f"workers is {settings.count}, patience {settings.patience}: at least 1, above 0"
             )
+        if not settings.checkpoint.exists():  # rather now than after seconds of importing
+            raise CheckpointError(f"{settings.checkpoint}: no such checkpoint; check the path")
         self._settings = settings
         self._idle: list[_Worker] = [_Worker(settings)]
         self._busy: list[_Worker] = []

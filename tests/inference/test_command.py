@@ -195,6 +195,7 @@ def test_a_second_run_does_what_is_missing_only(
     assert other.is_file()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_or_hangs_is_an_answer(tmp_path: Path) -> None:
     checkpoint = write_folder(tmp_path / "detector", description("HostileEncoder"))
     jobs = []
