@@ -6,7 +6,7 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -57,6 +57,7 @@ class LastCheckpoint(Checkpoint):
         self._step = 0
         self._postponed = False
         self._validating = False
+        self._stops = False
         self._last_is_sound = False
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -68,11 +69,27 @@ class LastCheckpoint(Checkpoint):
         self._signals.listen(trainer)
         _begin_next_epoch(trainer)
         self._step = trainer.global_step
-        self._postponed = self._validating = False
+        self._postponed = self._validating = self._stops = False
         resumed = trainer.ckpt_path
         self._last_is_sound = resumed is not None and (
             Path(resumed).resolve() == self._path(trainer).resolve()
         )
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Stop after the checkpoint of an epoch, when its figures are logged."""
+        if self._stops:
+            self._stop(trainer)
+
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        batch: Any,  # noqa: ANN401, ARG002 (Lightning's)
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Stop after the checkpoint of a step, when its figures are logged."""
+        if self._stops:
+            self._stop(trainer)
 
     def on_train_batch_end(
         self,
@@ -98,9 +115,7 @@ class LastCheckpoint(Checkpoint):
             self._postponed = True
             return
         self._save(trainer)
-        if stops:
-            # Lightning raises as soon as the figures of this step are logged.
-            trainer._signal_connector.received_sigterm = True  # noqa: SLF001
+        self._stops = stops
 
     def on_validation_batch_end(
         self,
@@ -117,7 +132,7 @@ class LastCheckpoint(Checkpoint):
         if not trainer.sanity_checking:
             self._validating = True
             self._save(trainer)
-        raise SIGTERMException
+        self._stop(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Write the checkpoint that a validation within the epoch has put off."""
@@ -128,29 +143,7 @@ class LastCheckpoint(Checkpoint):
         """Write the checkpoint of an epoch."""
         stops = self._signals.agreed(trainer)
         self._save(trainer)
-        if stops:
-            trainer._signal_connector.received_sigterm = True  # noqa: SLF001
-
-    def on_exception(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        exception: BaseException,
-    ) -> None:
-        """Say how to go on after a signal."""
-        if not isinstance(exception, SIGTERMException):
-            return
-        signum = self._signals.received or signal.SIGTERM
-        # Lightning's launcher kills all processes as soon as one of its children reports an error.
-        exception.code = 128 + signum if trainer.is_global_zero else 0
-        if trainer.is_global_zero:
-            path = self._path(trainer)
-            _log.warning(
-                "%s: stopped after step %d%s",
-                signal.Signals(signum).name,
-                trainer.global_step,
-                f"; --ckpt_path {path} goes on from there" if path.is_file() else "",
-            )
+        self._stops = stops
 
     def on_save_checkpoint(
         self,
@@ -175,6 +168,20 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(path)
         self._last_is_sound = True
         self._signals.requeue(trainer)
+
+    def _stop(self, trainer: pl.Trainer) -> NoReturn:
+        # Lightning's launcher kills all processes as soon as one of its children reports an error.
+        if not trainer.is_global_zero:
+            raise SIGTERMException(0)
+        signum = self._signals.received or signal.SIGTERM
+        path = self._path(trainer)
+        _log.warning(
+            "%s: stopped after step %d%s",
+            signal.Signals(signum).name,
+            trainer.global_step,
+            f"; --ckpt_path {path} goes on from there" if path.is_file() else "",
+        )
+        raise SIGTERMException(128 + signum)
 
     def _path(self, trainer: pl.Trainer) -> Path:
         folder = self._dirpath or Path(trainer.default_root_dir) / CHECKPOINTS

@@ -15,6 +15,7 @@ from deepfake_mtl.tasks import (
     BinaryCrossEntropy,
     ManipulationContrast,
     MoCoSettings,
+    Task,
 )
 from tests.test_callbacks import scaled_half
 from tests.test_cli import error_of, fit_words
@@ -31,31 +32,35 @@ class Losses(pl.Callback):
         self.values.append(trainer.callback_metrics["train/loss"].clone())
 
 
-@pytest.mark.parametrize("binary", [BinaryCrossEntropy, BinaryContrast])
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-def test_losses_are_finite_and_fall_over_200_steps(
-    precision: str, binary: type, tmp_path: Path
-) -> None:
+def losses_of(precision: str, binary: type[Task], folder: Path) -> torch.Tensor:
     torch.manual_seed(0)
     losses = Losses()
     model = Detector(
         TinyEncoder(norm=True),
         [binary(hidden_features=8), ManipulationContrast(hidden_features=8)],
         learning_rate=0.01,
-        # Soon full: the loss of contrast grows with the number of keys.
-        moco=MoCoSettings(dim=8, queue_size=16, momentum=0.9, temperature=0.2),
+        moco=MoCoSettings(dim=5, queue_size=20),
     )
     # Lightning offers a scaler, without which float16 runs out of range, on GPUs only by name.
     how = {"plugins": scaled_half()} if precision == "16-mixed" else {"precision": precision}
-    run = trainer(tmp_path, max_epochs=50, callbacks=[losses], **how)
+    run = trainer(folder, max_epochs=50, callbacks=[losses], **how)
     run.fit(model, loader(LABELS, views=2))
-    values = torch.stack(losses.values)
-    assert len(values) == run.global_step == 200
-    assert values.isfinite().all()
-    assert values[-20:].mean() < values[20:40].mean()
+    assert run.global_step == len(losses.values) == 200
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         assert value.isfinite().all(), name
         assert not value.is_floating_point() or value.dtype == torch.float32, name
+    return torch.stack(losses.values)
+
+
+@pytest.mark.parametrize("binary", [BinaryCrossEntropy, BinaryContrast])
+def test_200_steps_are_finite_and_near_to_float32(binary: type[Task], tmp_path: Path) -> None:
+    expected = losses_of("32-true", binary, tmp_path)
+    assert expected.isfinite().all()
+    assert expected[-20:].mean() < expected[10:30].mean()
+    for precision in ("bf16-mixed", "16-mixed"):
+        actual = losses_of(precision, binary, tmp_path)
+        assert actual.isfinite().all(), precision
+        assert float(actual[-20:].mean()) == pytest.approx(float(expected[-20:].mean()), rel=0.1)
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])

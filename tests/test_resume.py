@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from deepfake_mtl.callbacks import GradientConflictMonitor
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
@@ -67,11 +68,11 @@ class Copies(pl.Callback):
 class Stop(pl.Callback):
     """Sends a signal to this process during a step, or during a batch of a validation."""
 
-    def __init__(self, step: int = -1, validation: int = -1) -> None:
-        self.step, self.validation = step, validation
+    def __init__(self, step: int = -1, validation: int = -1, rank: int = 0) -> None:
+        self.step, self.validation, self.rank = step, validation, rank
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step + 1 == self.step:
+        if trainer.global_step + 1 == self.step and trainer.global_rank == self.rank:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -235,6 +236,30 @@ def test_sigterm_saves_and_the_rest_is_the_same(
         del state["callbacks"][next(key for key in state["callbacks"] if "ModelCheckpoint" in key)]
     same(actual, expected)
     assert figures.rows == pytest.approx(whole.rows, abs=0, nan_ok=True)
+
+
+def test_two_ranks_stop_together_and_go_on(tiny_corpus: Path, tmp_path: Path) -> None:
+    """Where one was told, and it is not the one that writes."""
+    options: dict[str, Any] = {
+        "devices": 2,
+        "strategy": "ddp_fork",
+        "use_distributed_sampler": False,
+        "data": {"batch_size": 2},
+        "model": {"tasks": "ce con"},
+    }
+    expected, _, _ = train(tiny_corpus, tmp_path / "whole", every=None, **options)
+    with pytest.raises(ProcessExitedException) as error:
+        train(tiny_corpus, tmp_path / "run", Stop(step=3, rank=1), every=None, **options)
+    assert error.value.exit_code == 128 + signal.SIGTERM
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    stopped = torch.load(last, weights_only=True)
+    assert stopped["global_step"] == 3
+    assert len(stopped["callbacks"]["RandomStates"]["ranks"]) == 2
+    actual, _, _ = train(tiny_corpus, tmp_path / "run", every=None, resume=last, **options)
+    assert actual["global_step"] == EPOCHS * STEPS
+    for state in (actual, expected):
+        del state["callbacks"][next(key for key in state["callbacks"] if "ModelCheckpoint" in key)]
+    same(actual, expected)
 
 
 def test_a_place_that_is_counted_otherwise_is_refused(tiny_corpus: Path, tmp_path: Path) -> None:
