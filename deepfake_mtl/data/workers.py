@@ -1,7 +1,8 @@
 """What a process that reads clips begins with."""
 
+import os
 import signal
-from types import FrameType
+import threading
 from typing import Final
 
 from deepfake_mtl.data.opencv_threads import use_one_thread
@@ -19,10 +20,13 @@ def begin_worker(worker: int) -> None:
     use_one_thread(worker)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _outlive)
+    if hasattr(signal, "sigwaitinfo"):  # tells who sent a signal; macOS lacks it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
 
 
-def _outlive(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a handler's)
-    # The next one ends the process at once: the loader sends one to workers that are stuck.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.alarm(_GRACE)
+def _outlive(parent: int) -> None:
+    """Put off the end that others ask for; what the training itself ends is ended at once."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        signal.alarm(_GRACE)
+    os._exit(0)

@@ -50,7 +50,10 @@ def test_an_epoch_is_the_same_with_any_number_of_workers(tiny_corpus: Path) -> N
 
 
 def test_workers_start_where_opencv_has_threads(tiny_corpus: Path) -> None:
-    """Fork copies no threads: OpenCV in a worker would wait for them forever."""
+    """Fork copies no threads: OpenCV in a worker would wait for them forever.
+
+    At the end workers are told to end by SIGTERM, which they outlive where others send it.
+    """
     program = f"""
 import cv2, numpy as np
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
@@ -66,6 +69,7 @@ print(batches, cv2.getNumThreads())
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "4 4"
+    assert "Alarm clock" not in done.stderr
 
 
 def test_a_degradation_is_of_tests_alone(tiny_corpus: Path) -> None:
