@@ -78,7 +78,7 @@ def test_a_training_that_is_killed_again_and_again(tiny_corpus: Path, tmp_path: 
     expected = last_of(whole)
     total = expected["global_step"]
     chance, step, resume = random.Random(0), 0, []
-    for _ in range(3):
+    for _ in range(2):
         # One more checkpoint than there was, and then some.
         every = ["--last_checkpoint.every_n_train_steps=1"]
         process = start(words(tiny_corpus, killed, *more, *every, *resume))
