@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=60, help="of each height")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--copies", type=int, default=8)
+    parser.add_argument("--copies", type=int, default=3)
     options = parser.parse_args()
     corpus, model, out = options.corpus, options.detector_model, options.out
     result: dict[str, Any] = {

@@ -1,25 +1,30 @@
-"""`deepfake-mtl prepare` beside merely decoding every frame of the same videos.
+"""`deepfake-mtl prepare` beside merely decoding every frame of the same videos, in turns.
 
-    python benchmarks/preparing.py CORPUS [--detector-model FILE] [--workers 2] [--copies 8]
+    python benchmarks/preparing.py CORPUS [--detector-model FILE] [--workers 2] [--copies 3]
+        [--methods 4] [--rounds 3]
 
-Both have as many processes, whose start is part of the time. A small corpus is copied several times
-under other names, by links.
+Both have as many processes, whose start is part of the time. Beside the time that passes stands the
+time of the processors, which tells the same where other programs keep these busy. A small corpus is
+copied several times under other names, by links; and each of its fakes stands for as many
+manipulations as --methods says: four fakes to an original, as FaceForensics++ has them.
 """
 
 import argparse
-import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import av
 
 from deepfake_mtl.cli import main as deepfake_mtl
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.records import MANIPULATIONS, VideoRecord
 
 
 def main() -> None:
@@ -28,45 +33,84 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("--detector-model", type=Path)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--copies", type=int, default=8)
+    parser.add_argument("--copies", type=int, default=3)
+    parser.add_argument("--methods", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(
-        describe(measure(options.corpus, options.detector_model, options.workers, options.copies))
+    result = measure(
+        options.corpus,
+        options.detector_model,
+        options.workers,
+        options.copies,
+        options.methods,
+        options.rounds,
     )
+    print(describe(result))
 
 
-def measure(corpus: Path, model: Path | None, workers: int, copies: int) -> dict[str, Any]:
-    """Return numbers and seconds."""
+def measure(
+    corpus: Path, model: Path | None, workers: int, copies: int, methods: int = 4, rounds: int = 3
+) -> dict[str, Any]:
+    """Return numbers, seconds in the median, and in the median of each round the ratios."""
     with tempfile.TemporaryDirectory() as folder:
         many = Path(folder) / "corpus"
         for record in FaceForensics(corpus).index():
             for copy in range(copies):
-                link(record, corpus, many, copy)
+                link(record, corpus, many, copy, methods)
         paths = [record.path for record in FaceForensics(many).index()]
-        began = time.perf_counter()
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            frames = sum(pool.map(decode, paths))
-        decoding = time.perf_counter() - began
-        words = ["prepare", str(many), f"--out={folder}/store", f"--workers={workers}"]
-        began = time.perf_counter()
-        if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
-            raise SystemExit("prepare did not succeed")
-        preparing = time.perf_counter() - began
+        frames = 0
+
+        def decoding() -> None:
+            nonlocal frames
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+                frames = sum(pool.map(decode, paths))
+
+        def preparing(out: str) -> None:
+            words = ["prepare", str(many), f"--out={out}", f"--workers={workers}"]
+            if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
+                raise SystemExit("prepare did not succeed")
+
+        spent: dict[str, list[tuple[float, float]]] = {"decoding": [], "preparing": []}
+        for _ in range(rounds):
+            spent["decoding"].append(timed(decoding))
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                spent["preparing"].append(timed(lambda out=out: preparing(f"{out}/store")))
+    ratios = [
+        (p / d for p, d in zip(*pair, strict=True))
+        for pair in zip(spent["preparing"], spent["decoding"], strict=True)
+    ]
+    wall, processor = (median(each) for each in zip(*ratios, strict=True))
     return {
         "videos": len(paths),
         "frames": frames,
         "workers": workers,
-        "decoding": decoding,
-        "preparing": preparing,
-    }
+        "methods": methods,
+        "rounds": rounds,
+        "ratio": wall,
+        "processor_ratio": processor,
+    } | {name: median(seconds for seconds, _ in each) for name, each in spent.items()}
 
 
-def link(record: VideoRecord, corpus: Path, many: Path, copy: int) -> None:
+def timed(act: Callable[[], None]) -> tuple[float, float]:
+    """Seconds that pass, and those of processors, of this process and those that it started."""
+    began, before = time.perf_counter(), os.times()
+    act()
+    after = os.times()
+    return time.perf_counter() - began, sum(after[:4]) - sum(before[:4])
+
+
+def link(record: VideoRecord, corpus: Path, many: Path, copy: int, methods: int) -> None:
     """Give a video another name in another corpus."""
-    folder = many / record.path.relative_to(corpus).parent
-    folder.mkdir(parents=True, exist_ok=True)
     name = "_".join(f"{identity}x{copy}" for identity in record.identities)
-    (folder / f"{name}{record.path.suffix}").symlink_to(record.path.resolve())
+    place = record.path.relative_to(corpus).parent
+    for i in range(methods if record.is_fake else 1):
+        parts = list(place.parts)
+        if record.is_fake:
+            own = MANIPULATIONS.index(record.method)
+            parts[parts.index(record.method)] = MANIPULATIONS[(own + i) % len(MANIPULATIONS)]
+        folder = many.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}{record.path.suffix}").symlink_to(record.path.resolve())
 
 
 def decode(path: Path) -> int:
@@ -80,9 +124,10 @@ def decode(path: Path) -> int:
 def describe(result: dict[str, Any]) -> str:
     """Say what was measured."""
     return (
-        f"{result['videos']} videos, {result['frames']} frames, {result['workers']} processes: "
-        f"decoding {result['decoding']:.1f} s, preparing {result['preparing']:.1f} s, "
-        f"{result['preparing'] / result['decoding']:.2f} times as long"
+        f"{result['videos']} videos, {result['frames']} frames, {result['workers']} processes, "
+        f"{result['rounds']} rounds: decoding {result['decoding']:.1f} s, preparing "
+        f"{result['preparing']:.1f} s; {result['ratio']:.2f} times as long, and "
+        f"{result['processor_ratio']:.2f} times the time of processors"
     )
 
 

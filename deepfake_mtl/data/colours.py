@@ -56,16 +56,36 @@ def to_rgb(
     rows, columns = window or (range(frame.height), range(frame.width))
     if out is None:
         out = np.empty((len(rows), len(columns), 3), np.uint8)
-    name = frame.format.name
-    if name in _PLANAR_YUV:
-        full_range = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj")
-        matrix = _yuv_to_rgb(int(frame.colorspace), full_range=full_range)
+    if frame.format.name in _PLANAR_YUV:
         planes = [_part_of_plane(frame, number, rows, columns) for number in range(3)]
-        cv2.transform(cv2.merge(planes), matrix, dst=out)
+        cv2.transform(cv2.merge(planes), _matrix(frame), dst=out)
     else:
-        converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
-        out[:] = converted.to_ndarray()[rows.start : rows.stop, columns.start : columns.stop]
+        out[:] = _by_swscale(frame)[rows.start : rows.stop, columns.start : columns.stop]
     return out
+
+
+def to_scaled_rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    """RGB picture of a decoded frame at another size, for what needs no more: planes are scaled.
+
+    Args:
+        frame: A decoded frame.
+        width: Of the result in pixels.
+        height: Likewise.
+
+    Returns:
+        RGB, shape (height, width, 3).
+    """
+    if frame.format.name not in _PLANAR_YUV:
+        return scale(_by_swscale(frame), width, height)
+    planes = [scale(_plane(frame, number), width, height) for number in range(3)]
+    return np.asarray(cv2.transform(cv2.merge(planes), _matrix(frame)), np.uint8)
+
+
+def scale(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Scale a picture: averages over areas where it shrinks, else linear interpolation."""
+    shrinks = height <= picture.shape[0] and width <= picture.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
 
 
 def quarter_turns(frame: VideoFrame) -> int:
@@ -76,15 +96,20 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
+def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
+    """The luma or a chroma plane, which shares the memory of the frame."""
+    plane = frame.planes[number]
+    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return samples[: plane.height, : plane.width]
+
+
 def _part_of_plane(
     frame: VideoFrame, number: int, rows: range, columns: range
 ) -> NDArray[np.uint8]:
     """A part of the luma or of a chroma plane, the latter at the size of the luma."""
-    plane = frame.planes[number]
-    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    samples = samples[: plane.height, : plane.width]
+    samples = _plane(frame, number)
     # Whole factors keep chroma and luma of odd sizes aligned.
-    across, down = -(-frame.width // plane.width), -(-frame.height // plane.height)
+    down, across = -(-frame.height // samples.shape[0]), -(-frame.width // samples.shape[1])
     # One sample more on each side, for the interpolation.
     x, y = max(columns.start // across - 1, 0), max(rows.start // down - 1, 0)
     samples = samples[y : -(-rows.stop // down) + 1, x : -(-columns.stop // across) + 1]
@@ -93,6 +118,16 @@ def _part_of_plane(
         samples = np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     top, left = rows.start - y * down, columns.start - x * across
     return samples[top : top + len(rows), left : left + len(columns)]
+
+
+def _by_swscale(frame: VideoFrame) -> NDArray[np.uint8]:
+    converted = _REFORMATTER.reformat(frame, format="rgb24", interpolation=_ACCURATE)
+    return np.asarray(converted.to_ndarray(), np.uint8)
+
+
+def _matrix(frame: VideoFrame) -> NDArray[np.float64]:
+    full_range = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    return _yuv_to_rgb(int(frame.colorspace), full_range=full_range)
 
 
 @lru_cache

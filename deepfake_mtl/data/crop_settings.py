@@ -15,6 +15,10 @@ CODECS: Final[tuple[Codec, ...]] = ("jpeg95", "raw")
 Detector = Literal["yunet", "boxes", "center"]
 DETECTORS: Final[tuple[Detector, ...]] = ("yunet", "boxes", "center")
 
+REVISION: Final = 2
+"""Of the code that finds faces and samples crops: rises where equal settings would give other
+pixels than before."""
+
 _SIZES: Final = range(16, 4097)
 
 
@@ -31,6 +35,7 @@ class CropSettings:
         detect_every: Distance of the frames that the detector sees.
         masks: Whether masks are stored where the corpus has them.
         tracking: Names and values of what links and smooths boxes, sorted by name.
+        revision: Of the code that made the crops; see `REVISION`.
 
     Raises:
         ConfigurationError: A value is out of range.
@@ -44,6 +49,7 @@ class CropSettings:
     detect_every: int = 1
     masks: bool = False
     tracking: tuple[tuple[str, float], ...] = ()
+    revision: int = REVISION
 
     def __post_init__(self) -> None:
         problems = {
@@ -77,7 +83,8 @@ class CropSettings:
         if odd := names.symmetric_difference(values):
             raise ConfigurationError(
                 f"crop settings with missing or unknown {', '.join(sorted(odd))}: they were "
-                "written by another version of deepfake_mtl"
+                "written by another version of deepfake_mtl: use that one, or make the store and "
+                "what was trained on it again"
             )
         try:
             return cls(**{**values, "tracking": tuple(values["tracking"].items())})

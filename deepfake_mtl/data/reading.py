@@ -26,7 +26,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import Window, quarter_turns, to_rgb
+from deepfake_mtl.data.colours import Window, quarter_turns, scale, to_rgb, to_scaled_rgb
 from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.crop_format import SUFFIX
 from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
@@ -121,15 +121,19 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
 class Frame:
     """A frame on its way through `iterate_frames`, converted to RGB only where it is asked for.
 
-    Attributes:
+    Args:
+        picture: A decoded frame; or RGB, of shape (height, width, 3).
         time: When it is shown, in seconds from the first frame; nan where that is unknown.
+
+    Attributes:
+        time: As given.
         height: Of the whole upright picture, in pixels.
         width: Likewise.
     """
 
     __slots__ = ("_held", "_picture", "height", "time", "width")
 
-    def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float) -> None:
+    def __init__(self, picture: av.VideoFrame | NDArray[np.uint8], time: float = math.nan) -> None:
         self._picture = picture
         self.time = time
         if isinstance(picture, np.ndarray):
@@ -182,6 +186,24 @@ class Frame:
         )
         return np.ascontiguousarray(picture[rows.start : rows.stop, columns.start : columns.stop])
 
+    def scaled(self, width: int, height: int) -> NDArray[np.uint8]:
+        """The picture, or what this part holds of it, upright at another size.
+
+        Of a video it is cheaper than `rgb`, and deviates from that, scaled, by what is rounded.
+
+        Args:
+            width: Of the result in pixels.
+            height: Likewise.
+
+        Returns:
+            RGB, shape (height, width, 3).
+        """
+        if isinstance(self._picture, np.ndarray):
+            return scale(self._picture, width, height)
+        turns = quarter_turns(self._picture)
+        size = (height, width) if turns % 2 else (width, height)
+        return np.ascontiguousarray(np.rot90(to_scaled_rgb(self._picture, *size), turns))
+
     def part(self, window: Window) -> "Frame":
         """The same frame, which holds no more than a window of its picture, and less memory.
 
@@ -209,7 +231,7 @@ def iterate_frames(path: Path, most_pixels: int | None = None) -> Iterator[Frame
     """
     if path.is_dir():
         for image in _list_images(path):
-            yield Frame(_read_image(image), math.nan)
+            yield Frame(_read_image(image))
         return
     with open_video(path, most_pixels) as (container, stream):
         timeline = _Timeline.of(path, container, stream)

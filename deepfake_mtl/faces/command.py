@@ -16,10 +16,10 @@ from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
 from deepfake_mtl.data.store import FaceStore
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.contact_sheet import contact_sheet
-from deepfake_mtl.faces.cropping import CropSource, tracking_of
+from deepfake_mtl.faces.cropping import CropSource
 from deepfake_mtl.faces.detection import find_detector_model
 from deepfake_mtl.faces.preparation import REPORT, prepare
-from deepfake_mtl.faces.tracks import TrackSettings
+from deepfake_mtl.faces.tracks import TrackSettings, tracking_of
 
 SHEET: Final = "contact_sheet.png"
 

@@ -3,9 +3,10 @@
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,9 @@ from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.crops import covered, crop, looked_at
+from deepfake_mtl.faces.crops import covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
-from deepfake_mtl.faces.tracks import NoSubject, TrackSettings, find_subject, frames_to_look_at
+from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at, track_settings
 
 _KEPT_BYTES: Final = 400_000_000
 """Of pictures around faces that a process keeps, so as not to decode a video twice."""
@@ -116,51 +117,56 @@ class Cropper:
             ConfigurationError: Its boxes are missing, or are not those of this video.
             CorpusError: The file cannot be written.
         """
-        record, count = job.record, probe(job.record.path).frames
-        place, kept = self._borrowed(job, count), None
+        record, info = job.record, probe(job.record.path)
+        frames = iterate_frames(record.path)
+        first = next(frames)  # knows of rotations, unlike the header of the file
+        frames = chain([first], frames)
+        place = self._borrowed(job, info.frames, first)
         if place is None:
-            detections, kept = self._look(record, count)
-            place = self._find(record, detections, count)
-        if kept is not None and not all(map(self._is_held, kept, place.squares)):
-            kept = None
-        return self._write(job, place, kept or iterate_frames(record.path))
+            detections, kept = self._look(record, info.frames, frames)
+            place = self._find(record, detections, info.frames)
+            if kept is None or not all(map(self._is_held, kept, place.squares)):
+                kept = iterate_frames(record.path)
+            frames = iter(kept)
+        return self._write(job, place, frames, info.fps)
 
     @staticmethod
-    def _borrowed(job: CropJob, frames: int) -> _Place | None:
+    def _borrowed(job: CropJob, frames: int, first: Frame) -> _Place | None:
         """The squares of the original, where both have as many frames, of the same size."""
         if job.borrow is None or not job.borrow.is_file():
             return None
         original = read_header(job.borrow)
-        if original.frames != frames:
-            return None
-        first = next(iterate_frames(job.record.path))  # knows of rotations, unlike the header
-        if (first.width, first.height) != (original.source_width, original.source_height):
+        size = original.source_width, original.source_height
+        if original.frames != frames or (first.width, first.height) != size:
             return None
         return _Place(np.array(original.squares), original.scores, original.boxes_from)
 
     def _look(
-        self, record: VideoRecord, frames: int
-    ) -> tuple[Mapping[int, Detections], list[Frame] | None]:
+        self, record: VideoRecord, count: int, frames: Iterable[Frame]
+    ) -> tuple[Mapping[int, Detections], Iterable[Frame] | None]:
         """Find faces, and keep what is around them, where memory allows."""
         if self._detector is None:
             folder = self._source.boxes or self._source.root
             path = find_boxes(folder, self._source.root, record.path)
             return read_boxes(path).detections, None
-        wanted = set(frames_to_look_at(frames, self._settings.detect_every))
+        wanted = set(frames_to_look_at(count, self._settings.detect_every))
         detections: dict[int, Detections] = {}
         kept: list[Frame] | None = []
+        kept_bytes = 0
         waiting: list[Frame] = []
         before: Window | None = None  # what is around the faces that were found last
-        for number, frame in enumerate(iterate_frames(record.path)):
+        for number, frame in enumerate(frames):
             waiting.append(frame)
             if number not in wanted:
                 continue
-            found = detections[number] = self._detector.detect(frame.rgb())
+            found = detections[number] = self._detector.detect(frame)
             after = self._around(found, frame) or before
             if kept is not None:
                 window = _union(before, after)
-                kept += [each if window is None else each.part(window) for each in waiting]
-                if sum(each.nbytes for each in kept) > _KEPT_BYTES:
+                parts = [each if window is None else each.part(window) for each in waiting]
+                kept += parts
+                kept_bytes += sum(each.nbytes for each in parts)
+                if kept_bytes > _KEPT_BYTES:
                     kept = None
             waiting, before = [], after
         return detections, kept
@@ -180,7 +186,7 @@ class Cropper:
     def _find(
         self, record: VideoRecord, detections: Mapping[int, Detections], frames: int
     ) -> _Place:
-        subject = find_subject(detections, frames, _track_settings(self._settings))
+        subject = find_subject(detections, frames, track_settings(self._settings))
         if isinstance(subject, NoSubject):
             raise VideoError(f"{record.path}: no usable face: {subject.reason}")
         scores = [None if math.isnan(score) else float(score) for score in subject.scores]
@@ -188,8 +194,12 @@ class Cropper:
         squares = covered(subject.squares, self._settings.margin).round(3)
         return _Place(squares, tuple(scores), record.key)
 
-    def _write(self, job: CropJob, place: _Place, frames: Iterable[Frame]) -> CropHeader:
+    def _write(
+        self, job: CropJob, place: _Place, frames: Iterable[Frame], fps: float
+    ) -> CropHeader:
         record, path = job.record, job.record.path
+        size = self._settings.size
+        squares = [(x, y, side) for x, y, side in place.squares.tolist()]
         times: list[float] = []
         sizes: list[tuple[int, int]] = []
 
@@ -197,13 +207,13 @@ class Cropper:
             for number, frame in enumerate(frames):
                 times.append(number if math.isnan(frame.time) else frame.time)
                 sizes[:] = [(frame.width, frame.height)]
-                yield self._cut(frame, place.squares[number])
+                yield crop_frame(frame, squares[number], size)
 
         def masks() -> Iterator[NDArray[np.uint8]]:
             for number, frame in enumerate(iterate_frames(job.masks) if job.masks else ()):
-                if number == len(place.squares):
+                if number == len(squares):
                     raise VideoError(f"{job.masks}: has more frames than {path}; copy it again")
-                yield self._cut(frame, place.squares[number])[..., 0]
+                yield crop_frame(frame, squares[number], size)[..., 0]
 
         def header() -> CropHeader:
             ((width, height),) = sizes
@@ -213,9 +223,9 @@ class Cropper:
                 compression=record.compression,
                 name=record.name,
                 identities=record.identities,
-                fps=probe(path).fps,
+                fps=fps,
                 times=tuple(times),
-                squares=tuple((x, y, side) for x, y, side in place.squares.tolist()),
+                squares=tuple(squares),
                 scores=place.scores,
                 boxes_from=place.boxes_from,
                 source=path.relative_to(self._source.root).as_posix(),
@@ -226,12 +236,6 @@ class Cropper:
             )
 
         return write_crops(job.out, header, crops(), self._settings, masks() if job.masks else None)
-
-    def _cut(self, frame: Frame, square: NDArray[np.float64]) -> NDArray[np.uint8]:
-        window = self._looked_at(_centred(square), frame)
-        left, top, side = square - [window[1].start, window[0].start, 0]
-        part = frame.rgb(window)
-        return crop(part, _centred(np.array([left, top, side])), self._settings.size, margin=1.0)
 
     def _is_held(self, frame: Frame, square: NDArray[np.float64]) -> bool:
         return frame.holds(self._looked_at(_centred(square), frame))
@@ -251,18 +255,6 @@ def _union(one: Window | None, other: Window | None) -> Window | None:
         range(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
     )
     return rows, columns
-
-
-def tracking_of(settings: TrackSettings) -> tuple[tuple[str, float], ...]:
-    """Return what the settings of a store keep of those of tracks: all but the step."""
-    values = asdict(settings)
-    del values["step"]
-    return tuple(sorted(values.items()))
-
-
-def _track_settings(settings: CropSettings) -> TrackSettings:
-    values: dict[str, Any] = dict(settings.tracking)
-    return TrackSettings(step=settings.detect_every, **values)
 
 
 def _boxes_digest(folder: Path) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.colours import Window
+from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.errors import ConfigurationError
 
 MARGIN: Final = 1.3
@@ -77,14 +78,35 @@ def crop(
         column, across = _span(left - reach, side + 2 * reach, frame.shape[1], reach)
         row, down = _span(top - reach, side + 2 * reach, frame.shape[0], reach)
         around = _cut(frame, row, down, column, across)
-        frame = np.asarray(cv2.sepFilter2D(around, -1, kernel, kernel), np.uint8)
+        exact = cv2.sepFilter2D(around, cv2.CV_32F, kernel, kernel)
         left, top = left - column, top - row
+    else:
+        exact = frame.astype(np.float32)
     matrix = np.array([[step, 0, left], [0, step, top]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.asarray(
-        cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
+    # Of float32 OpenCV takes two thirds of the time that it takes of uint8.
+    result = cv2.warpAffine(
+        exact, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(np.rint(np.clip(result, 0, 255)), np.uint8)
+
+
+def crop_frame(frame: Frame, square: tuple[float, float, float], size: int) -> NDArray[np.uint8]:
+    """Cut a square out of a frame of a video; only what is needed of it is converted to RGB.
+
+    Args:
+        frame: Of a video.
+        square: Left edge, upper edge and side in pixels, as `covered` gives them.
+        size: Side of the crop in pixels.
+
+    Returns:
+        RGB, shape (size, size, 3).
+    """
+    left, top, side = square
+    centred = np.array([left + side / 2, top + side / 2, side])
+    rows, columns = looked_at(centred, size, frame.height, frame.width, margin=1.0)
+    part = frame.rgb((rows, columns))
+    return crop(part, centred - [columns.start, rows.start, 0], size, margin=1.0)
 
 
 def looked_at(

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
@@ -49,12 +49,8 @@ class FaceDetector(Protocol):
         """Hexadecimal digits that differ where detectors may find different boxes."""
         ...
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """The faces of one frame.
-
-        Args:
-            frame: RGB, shape (height, width, 3).
-        """
+    def detect(self, frame: Frame) -> Detections:
+        """The faces of one frame, in pixels of its upright picture."""
         ...
 
 
@@ -81,11 +77,10 @@ class Center:
         """Changes with the margin."""
         return _digest(f"center margin={self._margin!r}".encode())
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+    def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`; the score is 1."""
-        height, width = frame.shape[:2]
-        half = min(height, width) / 2 / self._margin
-        x, y = width / 2, height / 2
+        half = min(frame.height, frame.width) / 2 / self._margin
+        x, y = frame.width / 2, frame.height / 2
         return Detections.of([[x - half, y - half, x + half, y + half]])
 
 
@@ -130,28 +125,24 @@ class YuNet:
         """Changes with the content of the model file and with the settings."""
         return self._digest
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+    def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`."""
-        longer = max(frame.shape[:2])
+        longer = max(frame.height, frame.width)
         side = min(max(longer, self._shortest), self._longest)
         found = self._detect(frame, side / longer)
         if not len(found) and side < longer:
             found = self._detect(frame, min(2 * side, longer) / longer)
         return found
 
-    def _detect(self, frame: NDArray[np.uint8], factor: float) -> Detections:
-        height, width = frame.shape[:2]
-        size = max(round(width * factor), 1), max(round(height * factor), 1)
-        if size != (width, height):
-            method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-            frame = np.asarray(cv2.resize(frame, size, interpolation=method), np.uint8)
+    def _detect(self, frame: Frame, factor: float) -> Detections:
+        size = max(round(frame.width * factor), 1), max(round(frame.height * factor), 1)
         self._detector.setInputSize(size)
-        _, rows = self._detector.detect(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        _, rows = self._detector.detect(cv2.cvtColor(frame.scaled(*size), cv2.COLOR_RGB2BGR))
         # A row: left, top, width, height, five points, score. Without a face it is None, whatever
         # the annotation says.
         found = np.asarray([] if rows is None else rows, np.float64).reshape(-1, 15)
         corners = np.hstack([found[:, :2], found[:, :2] + found[:, 2:4]])
-        corners *= np.tile([width / size[0], height / size[1]], 2)
+        corners *= np.tile([frame.width / size[0], frame.height / size[1]], 2)
         real = (found[:, 2:4] > 0).all(axis=1)
         return Detections.of(corners[real], found[real, 14])
 

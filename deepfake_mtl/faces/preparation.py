@@ -6,7 +6,7 @@ import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Final, Literal
 import cv2
 from tqdm import tqdm
 
+from deepfake_mtl.data.allocation import keep_freed_memory
 from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
 from deepfake_mtl.data.reading import probe
@@ -94,17 +95,11 @@ def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) ->
         write_test_list(out, test_list)
     _check_disk(out, records, source)
     outcomes: dict[str, Outcome] = {}
-    # Originals have to be finished before fakes take their squares.
-    for title, fake in (("Originals", False), ("Manipulated", True)):
-        jobs = [
-            _job(each, corpus, out, with_masks=source.settings.masks)
-            for each in records
-            if each.is_fake == fake
-        ]
-        with tqdm(total=len(jobs), desc=title, unit="video", disable=not jobs) as progress:
-            for outcome in _run(jobs, source, workers):
-                outcomes[outcome.key] = outcome
-                progress.update()
+    jobs = [_job(each, corpus, out, with_masks=source.settings.masks) for each in records]
+    with tqdm(total=len(jobs), desc="Cropping", unit="video") as progress:
+        for outcome in _run(jobs, source, workers):
+            outcomes[outcome.key] = outcome
+            progress.update()
     ordered = [outcomes[record.key] for record in records]
     write_index(out)
     _write_report(out, ordered)
@@ -136,12 +131,15 @@ def _job(record: VideoRecord, corpus: VideoCorpus, out: Path, *, with_masks: boo
 
 
 def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[Outcome]:
-    missing = []
+    missing = {job.out: job for job in jobs if not job.out.is_file()}
+    # A fake takes the squares of its original, which has to be finished before.
+    ready: list[CropJob] = []
+    waiting: dict[Path, list[CropJob]] = {}
+    for job in missing.values():
+        (waiting.setdefault(job.borrow, []) if job.borrow in missing else ready).append(job)
     for job in jobs:
-        if job.out.is_file():
+        if job.out not in missing:
             yield Outcome(job.record.key, "prepared", boxes_from=read_header(job.out).boxes_from)
-        else:
-            missing.append(job)
     if not missing:
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit OpenCV's threads
@@ -149,10 +147,14 @@ def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[
         min(workers, len(missing)), context, initializer=_start_worker, initargs=(source,)
     )
     with pool:
-        futures = {pool.submit(_work, job): job for job in missing}
+        running = {pool.submit(_work, job): job for job in ready}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    finished = running.pop(future).out
+                    yield future.result()
+                    for job in waiting.pop(finished, ()):
+                        running[pool.submit(_work, job)] = job
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a process that crops died, as one does that the system kills for want of memory. "
@@ -169,6 +171,7 @@ def _start_worker(source: CropSource) -> None:
     global _cropper  # noqa: PLW0603 (the way to give a worker process something to keep)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
     cv2.setNumThreads(1)
+    keep_freed_memory()
     _cropper = Cropper(source)
 
 

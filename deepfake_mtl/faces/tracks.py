@@ -4,13 +4,14 @@ Needs NumPy only.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
 
@@ -61,6 +62,21 @@ class TrackSettings:
                 "1, growth at least 1, and reach, centre_smoothing, side_smoothing and zoom be "
                 "greater than 0"
             )
+
+
+def tracking_of(settings: TrackSettings) -> tuple[tuple[str, float], ...]:
+    """Return what the settings of a store keep of those of tracks: all but the step."""
+    values = asdict(settings)
+    del values["step"]
+    return tuple(sorted(values.items()))
+
+
+def track_settings(settings: CropSettings) -> TrackSettings:
+    """Return how faces were followed for crops."""
+    values: dict[str, Any] = dict(settings.tracking)
+    if "gap" in values:
+        values["gap"] = int(values["gap"])
+    return TrackSettings(step=settings.detect_every, **values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,15 +11,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.reading import Frame
-from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.detection import Center, FaceDetector
+from deepfake_mtl.faces.detection import FaceDetector
 from deepfake_mtl.faces.tracks import (
     Track,
     Tracker,
@@ -66,14 +64,6 @@ class FollowedFrame:
     number: int
     frame: Frame
     faces: list[FaceSquare]
-
-
-def track_settings(settings: CropSettings) -> TrackSettings:
-    """How faces were followed for crops."""
-    values: dict[str, Any] = dict(settings.tracking)
-    if "gap" in values:
-        values["gap"] = int(values["gap"])
-    return TrackSettings(step=settings.detect_every, **values)
 
 
 class FaceFollower:
@@ -131,18 +121,11 @@ class FaceFollower:
 
     def _look(self, number: int, frame: Frame) -> None:
         self.looks += 1
-        self._tracker.update(number, self._detect(frame))
+        self._tracker.update(number, self._detector.detect(frame))
         for track in self._tracker.tracks:
             if id(track) not in self._numbers:
                 self._numbers[id(track)] = len(self._known)
                 self._known.append(track)  # kept, so that its identity is not given away
-
-    def _detect(self, frame: Frame) -> Detections:
-        if isinstance(self._detector, Center):  # looks at the size alone
-            return self._detector.detect(
-                np.broadcast_to(np.uint8(0), (frame.height, frame.width, 3))
-            )
-        return self._detector.detect(frame.rgb())
 
     def _let_go(self, waiting: deque[tuple[int, Frame]], count: int) -> Iterator[FollowedFrame]:
         some = [waiting.popleft() for _ in range(min(count, len(waiting)))]

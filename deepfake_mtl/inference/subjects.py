@@ -11,9 +11,10 @@ from deepfake_mtl.data.crop_files import as_stored
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.data.transforms import EvaluationTransform
-from deepfake_mtl.faces.crops import covered, crop, looked_at
+from deepfake_mtl.faces.crops import covered, crop_frame
 from deepfake_mtl.faces.detection import FaceDetector
-from deepfake_mtl.inference.faces import FaceFollower, track_settings
+from deepfake_mtl.faces.tracks import track_settings
+from deepfake_mtl.inference.faces import FaceFollower
 
 WHOLE: Final = 0
 """Number of the only subject where whole frames are judged."""
@@ -105,9 +106,8 @@ class FaceCrops:
             for face in each.faces:
                 # Rounded as in the header of a file of crops.
                 left, top, side = covered(face.square, settings.margin).round(3).tolist()
-                picture = as_stored(
-                    cut(each.frame, (left, top, side), settings.size), settings.codec
-                )
+                picture = crop_frame(each.frame, (left, top, side), settings.size)
+                picture = as_stored(picture, settings.codec)
                 picture = self._transform(picture[np.newaxis], ())[0]
                 views.append(
                     View(
@@ -120,21 +120,3 @@ class FaceCrops:
                     )
                 )
             yield each.number, each.frame.time, views
-
-
-def cut(frame: Frame, square: _Square, size: int) -> NDArray[np.uint8]:
-    """Cut a square out of a frame and scale it; only what is needed of the frame is converted.
-
-    Args:
-        frame: Of a video.
-        square: Left, top and side in pixels.
-        size: Side of the result in pixels.
-
-    Returns:
-        RGB, shape (size, size, 3).
-    """
-    left, top, side = square
-    centred = np.array([left + side / 2, top + side / 2, side])
-    rows, columns = looked_at(centred, size, frame.height, frame.width, margin=1.0)
-    part = frame.rgb((rows, columns))
-    return crop(part, centred - [columns.start, rows.start, 0], size, margin=1.0)

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from deepfake_mtl import __version__
+from deepfake_mtl.data.crop_settings import REVISION
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet, find_detector_model
-from deepfake_mtl.faces.tracks import TrackSettings
+from deepfake_mtl.faces.tracks import TrackSettings, track_settings
 from deepfake_mtl.inference.clips import Clip, ClipMaker, ClipPlan
-from deepfake_mtl.inference.faces import track_settings
 from deepfake_mtl.inference.judging import (
     SubjectRecord,
     about_detector,
@@ -213,6 +213,14 @@ class VideoDetector:
                     "face_detector",
                     f"Boxes of faces came from {found} in training, and from YuNet here: crops may "
                     "look otherwise.",
+                )
+            )
+        elif crops.revision != REVISION:
+            self._warnings.append(
+                Warned(
+                    "face_detector",
+                    "Faces were found and cropped by another version of this program in training: "
+                    "crops may look otherwise.",
                 )
             )
         return detector

@@ -80,6 +80,28 @@ def test_a_window_has_the_bits_of_the_whole_picture(tmp_path: Path, pix_fmt: str
         frame.part((range(5, 9), range(5, 9))).rgb((range(4, 9), range(5, 9)))
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("turn", [0, 90])
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
+def test_a_scaled_frame_is_the_picture_scaled(
+    tmp_path: Path, pix_fmt: str, turn: int, factor: float
+) -> None:
+    path, height, width = tmp_path / "a.mp4", 50, 80
+    y, x = np.mgrid[:height, :width]
+    slopes = np.stack([2 * x + 40, 3 * y + 50, x + y + 60], axis=-1)
+    colours = np.stack([slopes, slopes[::-1]]).astype(np.uint8)
+    write_video(path, colours, pix_fmt=pix_fmt, rotation=turn)
+    frame = next(iterate_frames(path))
+    size = round(frame.width * factor), round(frame.height * factor)
+    found = frame.scaled(*size)
+    assert found.shape == (size[1], size[0], 3)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    expected = cv2.resize(frame.rgb(), size, interpolation=method).astype(int)
+    # Beyond what is rounded: chroma of 4:2:0 is interpolated once less.
+    assert np.abs(found - expected).mean() < 1
+    assert np.abs(found - expected).max() <= (3 if pix_fmt == "yuv444p" else 8)
+
+
 def forbid_decoding_from_start(monkeypatch):
     def fail(*_):
         raise AssertionError("the clip was not reached by a seek")

@@ -41,6 +41,7 @@ def write_video(
     time_base=None,
     colorspace=None,
     full_range=False,
+    rotation=0,
 ):
     """Encodes RGB ``frames`` (count, height, width, 3) as FaceForensics++ is, or otherwise.
 
@@ -48,6 +49,7 @@ def write_video(
         times: Presentation timestamp of each frame, in units of ``time_base``; None for a constant
             ``fps``.
         colorspace: Number of an AVColorSpace to write into the stream.
+        rotation: Degrees, counter-clockwise, by which players are told to turn the pictures.
     """
     options = {"crf": str(crf), "preset": "veryfast"} if codec == "libx264" else {}
     rate = Fraction(fps).limit_denominator(1001)
@@ -55,6 +57,8 @@ def write_video(
         stream = container.add_stream(codec, rate=rate, options=options | (codec_options or {}))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
+        if rotation:
+            stream.set_display_rotation(rotation)
         context = stream.codec_context
         context.thread_count = 1
         context.gop_size = gop

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.reading import probe, read_clip
+from deepfake_mtl.data.reading import Frame, iterate_frames, read_clip
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.faces import detection
 from deepfake_mtl.faces.detection import Center, YuNet, find_detector_model
@@ -27,11 +27,11 @@ def yunet() -> YuNet:
 
 def squares(yunet: YuNet, video: Path) -> NDArray[np.float64]:
     """The face in every fifth frame of a video, out of detections in just these."""
-    frames = read_clip(video, 0, (probe(video).frames - 1) // 5 + 1, 5)
-    found = {5 * i: yunet.detect(frame) for i, frame in enumerate(frames)}
-    subject = find_subject(found, 5 * len(frames))
+    frames = enumerate(iterate_frames(video))
+    found = {number: yunet.detect(frame) for number, frame in frames if number % 5 == 0}
+    subject = find_subject(found, max(found) + 1)
     assert isinstance(subject, Subject)
-    assert subject.present[: 5 * len(frames) - 4].all()
+    assert subject.present.all()
     return subject.squares[::5]
 
 
@@ -60,13 +60,17 @@ def frame_of_634() -> NDArray[np.uint8]:
     return read_clip(video_path(shared_path("ffpp_sample"), "original", "634"), 50, 1)[0]
 
 
+def boxes(yunet: YuNet, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return yunet.detect(Frame(picture)).boxes
+
+
 @pytest.mark.parametrize(("width", "height"), [(64, 36), (97, 55), (640, 360), (3840, 2160)])
 def test_a_face_is_found_at_any_size_of_the_picture(yunet: YuNet, width: int, height: int) -> None:
     frame = frame_of_634()
-    (expected,) = yunet.detect(frame).boxes
+    (expected,) = boxes(yunet, frame)
     method = cv2.INTER_AREA if width < 1280 else cv2.INTER_CUBIC
     scaled = np.asarray(cv2.resize(frame, (width, height), interpolation=method), np.uint8)
-    found = yunet.detect(scaled)
+    found = yunet.detect(Frame(scaled))
     assert found.boxes.dtype == found.scores.dtype == np.float32
     (box,), (score,) = found.boxes, found.scores
     expected = expected * (width / 1280)
@@ -78,10 +82,10 @@ def test_a_small_face_in_a_large_picture_is_found_at_the_second_look(yunet: YuNe
     frame = np.zeros((2160, 3840, 3), np.uint8)
     small = cv2.resize(frame_of_634(), (640, 360), interpolation=cv2.INTER_AREA)
     frame[1000:1360, 2000:2640] = small
-    (box,) = yunet.detect(frame).boxes
-    (expected,) = yunet.detect(np.asarray(small, np.uint8)).boxes + np.tile([2000, 1000], 2)
+    (box,) = boxes(yunet, frame)
+    (expected,) = boxes(yunet, np.asarray(small, np.uint8)) + np.tile([2000, 1000], 2)
     assert np.abs(box - expected).max() < 20
-    assert len(yunet.detect(np.zeros((2160, 3840, 3), np.uint8))) == 0
+    assert len(boxes(yunet, np.zeros((2160, 3840, 3), np.uint8))) == 0
 
 
 def test_the_digest_tells_models_and_settings_apart(yunet: YuNet) -> None:
@@ -160,7 +164,7 @@ def test_the_published_digest_is_that_of_the_model(
 
 
 def test_the_middle_of_the_picture() -> None:
-    frame = np.zeros((41, 60, 3), np.uint8)
+    frame = Frame(np.zeros((41, 60, 3), np.uint8))
     assert Center().detect(frame).boxes.tolist() == [[9.5, 0, 50.5, 41]]
     assert Center().detect(frame).scores.tolist() == [1]
     (box,) = Center(margin=1.3).detect(frame).boxes

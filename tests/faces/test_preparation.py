@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -87,7 +86,7 @@ class _Wanderer:
         self._missing = missing
         self._looks = -1
 
-    def detect(self, _frame: np.ndarray) -> Detections:
+    def detect(self, _frame: Frame) -> Detections:
         self._looks += 1
         if self._looks in self._missing:
             return Detections.of([])
@@ -177,15 +176,8 @@ def test_what_cannot_be_cropped_is_reported_and_nothing_else_is_lost(
 
 def test_rotated_videos_and_masks(corpus: Path, tmp_path: Path) -> None:
     turned = video_path(corpus, "original", "001")
-    frames = frame_pattern(24, 36, 40, seed=3)
     turned.unlink()
-    with av.open(str(turned), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 40, 36, "yuv444p"
-        stream.set_display_rotation(90)
-        for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        container.mux(stream.encode(None))
+    write_video(turned, frame_pattern(24, 36, 40, seed=3), crf=0, rotation=90)
     masks = corpus / "manipulated_sequences" / "FaceSwap" / "masks" / "videos" / "000_001.mp4"
     masks.parent.mkdir(parents=True)
     shape = np.zeros((24, 36, 40, 3), np.uint8)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.faces.boxes import Detections
@@ -22,10 +21,10 @@ class Script:
         self._script = iter(sorted(script.items()))
         self.asked: list[int] = []
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+    def detect(self, frame: Frame) -> Detections:
         number, found_there = next(self._script)
         self.asked.append(number)
-        assert frame[0, 0, 0] == number % 256
+        assert frame.rgb()[0, 0, 0] == number % 256
         return found_there
 
 
