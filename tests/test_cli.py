@@ -15,6 +15,7 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
+from tests.data.videos import spoil
 
 LOSSES = (
     "binary_ce",
@@ -211,13 +212,7 @@ def test_a_batch_larger_than_an_epoch(
 def test_no_traceback_in_a_real_terminal(corpus: Path, tmp_path: Path) -> None:
     """A file whose damage shows only when it is decoded, in a worker process."""
     path = video_path(corpus, "original", "002")
-    content = bytearray(path.read_bytes())
-    start = content.index(b"mdat") + 8
-    content[start : start + (len(content) - start) * 3 // 4] = bytes(
-        (len(content) - start) * 3 // 4
-    )
-    path.unlink()
-    path.write_bytes(content)
+    spoil(path)
     words = fit_words(
         corpus, tmp_path / "run", "--data.num_workers=1", "--data.train_clips_per_video=3"
     )

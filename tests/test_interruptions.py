@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.conftest import video_path
+from tests.data.videos import spoil
 from tests.test_cli import fit_words
 from tests.test_resume import same
 
@@ -169,13 +170,7 @@ def test_a_rank_that_dies_ends_the_job(rank: int, tiny_corpus: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_video_that_one_rank_cannot_decode_ends_the_job(corpus: Path, tmp_path: Path) -> None:
     path = video_path(corpus, "original", "002")
-    content = bytearray(path.read_bytes())
-    begin = content.index(b"mdat") + 8
-    content[begin : begin + (len(content) - begin) * 3 // 4] = bytes(
-        (len(content) - begin) * 3 // 4
-    )
-    path.unlink()
-    path.write_bytes(content)
+    spoil(path)
     process = start(words(corpus, tmp_path / "run", *TWO_RANKS))
     said = output_of(process)
     assert process.returncode != 0

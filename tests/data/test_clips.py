@@ -10,6 +10,7 @@ from deepfake_mtl.data.reading import read_clip
 from deepfake_mtl.data.transforms import EvaluationTransform
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.conftest import video_path
+from tests.data.videos import spoil
 
 FRAMES = 24
 
@@ -17,16 +18,6 @@ FRAMES = 24
 @pytest.fixture
 def videos(tiny_corpus: Path) -> ProbedVideos:
     return probe_videos(FaceForensics(tiny_corpus).index())
-
-
-def spoil(path: Path) -> None:
-    """Overwrite the pictures of a video, but neither its header nor its index."""
-    content = bytearray(path.read_bytes())
-    start = content.index(b"mdat") + 8
-    end = content.index(b"moov") - 4 if content.index(b"moov") > start else len(content)
-    content[start:end] = bytes(end - start)
-    path.unlink()  # it is linked to the original
-    path.write_bytes(content)
 
 
 def test_labels_and_frames_belong_to_the_record(videos: ProbedVideos) -> None:

@@ -8,7 +8,7 @@ import torch
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, SplitError
 from tests.conftest import video_path
-from tests.data.test_clips import spoil
+from tests.data.videos import spoil
 
 
 def datamodule(root: Path, **options: object) -> DeepfakeDataModule:

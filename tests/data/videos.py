@@ -94,3 +94,13 @@ def copy_packets(source: Path, target: Path, first=0, offset=0, container_option
                 packet.dts += offset
                 packet.stream = stream
                 writer.mux(packet)
+
+
+def spoil(path: Path) -> None:
+    """Overwrite the pictures of a video, but neither its header nor its index."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 8
+    end = content.index(b"moov") - 4 if content.index(b"moov") > start else len(content)
+    content[start:end] = bytes(end - start)
+    path.unlink()  # it is linked to the original
+    path.write_bytes(content)
