@@ -26,27 +26,27 @@ from deepfake_mtl.callbacks import (
     GradientConflictMonitor,
     ResultsWriter,
 )
-from deepfake_mtl.checkpoint_files import (
+from deepfake_mtl.checkpoints.choice import (
+    RUN_CHECKPOINTS,
+    find_checkpoint,
+    requeued_checkpoint,
+    sound_checkpoint,
+)
+from deepfake_mtl.checkpoints.files import (
     BEST,
     CHECKPOINTS,
     LAST,
     WholeCheckpointIO,
     load_checkpoint,
 )
+from deepfake_mtl.checkpoints.last import LastCheckpoint
+from deepfake_mtl.checkpoints.random_states import RandomStates
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
-from deepfake_mtl.last_checkpoint import LastCheckpoint
 from deepfake_mtl.models import without_pretrained
 from deepfake_mtl.precision import TF32, check_precision, use_tf32
-from deepfake_mtl.random_states import RandomStates
-from deepfake_mtl.resuming import (
-    RUN_CHECKPOINTS,
-    find_checkpoint,
-    requeued_checkpoint,
-    sound_checkpoint,
-)
 from deepfake_mtl.run_folder import results_folder
 
 DEFAULT_RUN: Final = "runs/detector"

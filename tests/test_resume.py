@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from deepfake_mtl.callbacks import GradientConflictMonitor
+from deepfake_mtl.checkpoints.last import LastCheckpoint
+from deepfake_mtl.checkpoints.random_states import RandomStates
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
-from deepfake_mtl.last_checkpoint import LastCheckpoint
-from deepfake_mtl.random_states import RandomStates
 from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,

@@ -8,7 +8,7 @@ from typing import Final
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
-from deepfake_mtl.checkpoint_files import CHECKPOINTS, LAST, PREVIOUS, check_checkpoint
+from deepfake_mtl.checkpoints.files import CHECKPOINTS, LAST, PREVIOUS, check_checkpoint
 from deepfake_mtl.errors import CheckpointError
 
 RUN_CHECKPOINTS: Final = ("best", "last")

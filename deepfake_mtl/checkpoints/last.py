@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from deepfake_mtl.checkpoint_files import CHECKPOINTS, LAST, keep_previous
+from deepfake_mtl.checkpoints.files import CHECKPOINTS, LAST, keep_previous
 from deepfake_mtl.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
