@@ -171,7 +171,9 @@ def test_a_rank_that_dies_ends_the_job(rank: int, tiny_corpus: Path, tmp_path: P
 def test_a_video_that_one_rank_cannot_decode_ends_the_job(corpus: Path, tmp_path: Path) -> None:
     path = video_path(corpus, "original", "002")
     spoil(path)
-    process = start(words(corpus, tmp_path / "run", *TWO_RANKS))
-    said = output_of(process)
+    run = tmp_path / "run"
+    process = start(words(corpus, run, *TWO_RANKS))
+    wait_for(run / "config.yaml", process)
+    said = output_of(process, 60)
     assert process.returncode != 0
     assert f"deepfake-mtl: error: {path}" in said
