@@ -137,6 +137,7 @@ class DetectorCLI(LightningCLI):
         parser.add_lightning_class_args(FeatureWriter, "features")
         parser.set_defaults(
             {
+                "model.encoder": {"class_path": "deepfake_mtl.models.S3D"},  # has options by itself
                 "checkpoint.monitor": "val/auc",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": Path(BEST).stem,
