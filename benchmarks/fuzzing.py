@@ -11,6 +11,7 @@ import math
 import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--step", type=int)
+    parser.add_argument("--detector-model", type=Path)
     options = parser.parse_args()
+    detect = DetectOptions(step=options.step, device="cpu", detector_model=options.detector_model)
     with tempfile.TemporaryDirectory() as folder:
         broken = break_files(options.videos, Path(folder), options.files, options.seed)
-        result = judge(broken, Path(folder), options.ckpt_path, options.step)
+        result = judge(broken, Path(folder), options.ckpt_path, detect)
     print(describe(result))
     return int(result["answers"] != options.files)
 
@@ -53,21 +56,23 @@ def break_files(videos: list[Path], folder: Path, count: int, seed: int) -> dict
 
 
 def judge(
-    broken: dict[Path, str], folder: Path, checkpoint: Path, step: int | None
+    broken: dict[Path, str], folder: Path, checkpoint: Path, options: DetectOptions
 ) -> dict[str, Any]:
     """Judge every file by one process; how that went."""
     jobs = [Job(path, folder / "out" / answer_name(path), annotate=False) for path in broken]
-    workers = Workers(WorkerSettings(checkpoint, DetectOptions(step=step, device="cpu"), count=1))
+    workers = Workers(WorkerSettings(checkpoint, options, count=1))
     statuses: Counter[str] = Counter()
-    died, slowest, memory = [], (0.0, ""), []
+    died, slowest, memory = [], (0.0, 0.0, ""), []
     worked = {}  # seconds of computing, by process
+    began = time.perf_counter()
     try:
         for answer in workers.run(jobs, lambda *_: None):
+            passed, began = time.perf_counter() - began, time.perf_counter()
             for worker in workers._idle:
                 process = worker.process.pid
                 before, worked[process] = worked.get(process, math.nan), processor_time(process)
                 what = f"{answer.job.video.name} {broken[answer.job.video]}"
-                slowest = max(slowest, (worked[process] - before, what))
+                slowest = max(slowest, (passed, worked[process] - before, what))
             statuses["died" if answer.content is None else kind(answer.content)] += 1
             if answer.content is None:
                 died.append(f"{answer.job.video.name} {broken[answer.job.video]}: {answer.reason}")
@@ -105,7 +110,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = [
         f"{result['answers']} answers:",
         *(f"{count:5} {name}" for name, count in statuses),
-        f"slowest: {result['slowest'][0]:.1f} s of processor ({result['slowest'][1]})",
+        "slowest: {:.1f} s by the clock, {:.1f} s of processor ({})".format(*result["slowest"]),
         f"most memory in each quarter of the files: {result['memory']} MB",
         *result["died"],
     ]
