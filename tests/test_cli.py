@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn import metrics as sklearn_metrics
 
 from deepfake_mtl.cli import main
@@ -83,6 +84,28 @@ def write_audio(path: Path) -> None:
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("more", "class_name", "options"),
+    [
+        ([], "S3D", {"norm_momentum": 0.1, "norm_bias": 0.0}),
+        (["--model.encoder=deepfake_mtl.models.R3D18"], "R3D18", {"norm_momentum": 0.1}),
+    ],
+)
+def test_the_encoder_has_options_whether_its_class_is_given_or_not(
+    more: list[str],
+    class_name: str,
+    options: dict[str, float],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["fit", *more, "--model.encoder.norm_momentum=0.1", "--data.root=x"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--data.held_out=FaceSwap", "--print_config"])
+    assert ended.value.code == 0
+    encoder = yaml.safe_load(capsys.readouterr().out)["model"]["encoder"]
+    assert encoder["class_path"] == f"deepfake_mtl.models.{class_name}"
+    assert options.items() <= encoder["init_args"].items()
 
 
 # -- What goes wrong -----------------------------------------------------------------------------
