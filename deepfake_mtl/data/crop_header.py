@@ -32,6 +32,7 @@ class CropHeader:
         source_hash: SHA-256 of the video file.
         source_width: In pixels.
         source_height: In pixels.
+        source_bytes: Of the video file; None of a folder of frames.
         settings_digest: `CropSettings.digest` of the settings.
 
     Raises:
@@ -52,6 +53,7 @@ class CropHeader:
     source_hash: str
     source_width: int
     source_height: int
+    source_bytes: int | None
     settings_digest: str
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class CropHeader:
             ValueError: One is no number.
             ConfigurationError: The lists do not belong together.
         """
+        size = values["source_bytes"]
         return cls(
             corpus=text_value(values, "corpus"),
             method=text_value(values, "method"),
@@ -115,5 +118,6 @@ class CropHeader:
             source_hash=text_value(values, "source_hash"),
             source_width=int(values["source_width"]),
             source_height=int(values["source_height"]),
+            source_bytes=None if size is None else int(size),
             settings_digest=text_value(values, "settings_digest"),
         )

@@ -26,13 +26,13 @@ def describe_training(
 
     Returns:
         The 5 %, 50 % and 95 % quantile over the videos of ``shorter_side`` and ``crop_side`` in
-        pixels of the source, and ``bits_per_pixel``; None where the files do not tell: crops of
-        whole frames, bits of crops.
+        pixels of the source, and of ``bits_per_pixel`` of the source; None where the files do not
+        tell: crops of whole frames, bits of folders of frames.
     """
     crops = [record for record in records if record.path.suffix == SUFFIX]
     if crops:
         chosen = np.linspace(0, len(crops) - 1, min(len(crops), _MOST_HEADERS)).astype(int)
-        sizes, sides = [], []
+        sizes, sides, bits = [], [], []
         for place in chosen:
             try:
                 header = read_header(crops[place].path)
@@ -40,10 +40,13 @@ def describe_training(
                 continue  # the training itself says so
             sizes.append(min(header.source_width, header.source_height))
             sides.append(float(np.median([side for _, _, side in header.squares])))
+            if header.source_bytes is not None:
+                pixels = header.frames * header.source_width * header.source_height
+                bits.append(8 * header.source_bytes / pixels)
         return {
             "shorter_side": _quantiles(sizes),
             "crop_side": _quantiles(sides),
-            "bits_per_pixel": None,
+            "bits_per_pixel": _quantiles(bits),
         }
     bits = [
         8 * record.path.stat().st_size / (info.frames * info.width * info.height)

@@ -232,6 +232,7 @@ class Cropper:
                 source_hash=_sha256(path),
                 source_width=width,
                 source_height=height,
+                source_bytes=path.stat().st_size if path.is_file() else None,
                 settings_digest=self._settings.digest(),
             )
 

@@ -27,6 +27,7 @@ def make_header(frames, crop_settings, **others):
         "source_hash": "0" * 64,
         "source_width": 640,
         "source_height": 480,
+        "source_bytes": 500_000,
         "settings_digest": crop_settings.digest(),
     }
     return CropHeader(**{**values, **others})

@@ -58,6 +58,19 @@ def test_a_folder_is_the_same_detector_without_lightning(
     assert "Face2Face" in card
 
 
+def test_a_store_tells_of_its_videos_what_they_tell_themselves(
+    whole_run: Path, crops_run: Path
+) -> None:
+    whole, crops = (
+        load_detector(run / "checkpoints" / "last.ckpt").description.videos
+        for run in (whole_run, crops_run)
+    )
+    assert whole is not None
+    assert crops is not None
+    for name in ("shorter_side", "bits_per_pixel"):
+        assert crops[name] == pytest.approx(whole[name])
+
+
 def test_the_traced_network_takes_any_number_of_clips(exported: Path) -> None:
     trained = load_detector(exported)
     program = torch.export.load(exported / "model.pt2")
