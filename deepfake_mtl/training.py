@@ -37,7 +37,6 @@ from deepfake_mtl.checkpoints.files import (
     CHECKPOINTS,
     LAST,
     WholeCheckpointIO,
-    load_checkpoint,
 )
 from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.checkpoints.random_states import RandomStates
@@ -46,6 +45,7 @@ from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
+from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.precision import TF32, check_precision, use_tf32
 from deepfake_mtl.run_folder import results_folder
 

@@ -113,7 +113,7 @@ def test_the_encoder_has_options_whether_its_class_is_given_or_not(
 
 def test_a_wrong_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = error_of(fit_words(tmp_path / "nowhere", tmp_path / "run"), capsys)
-    assert "nowhere: no such folder; --data.root names" in message
+    assert "nowhere: no such folder; --data.root, or the ROOT of a command, names" in message
 
 
 def test_a_missing_method(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from deepfake_mtl.data.whole_files import named_errors, open_whole
 from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.models.checkpoint_files import load_checkpoint
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
@@ -43,20 +44,6 @@ class WholeCheckpointIO(TorchCheckpointIO):
             os.fdopen(os.dup(file.descriptor), "wb") as stream,
         ):
             torch.save(checkpoint, stream)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint as plain values and tensors, without running code that it may hold.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many kinds, for a file that it cannot read
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
-    return content
 
 
 def check_checkpoint(path: Path) -> None:

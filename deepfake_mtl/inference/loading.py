@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -17,6 +16,7 @@ from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.inference.network import ScoringNetwork, describe_part
+from deepfake_mtl.models.checkpoint_files import load_checkpoint
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
@@ -77,7 +77,7 @@ def _load_folder(path: Path) -> TrainedDetector:
 
 
 def _load_checkpoint(path: Path) -> TrainedDetector:
-    content = _read(path)
+    content = load_checkpoint(path)
     try:
         parts, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
         state, kept = content["state_dict"], content[_DATA]
@@ -158,18 +158,6 @@ def _network(path: Path, description: Description, state: Mapping[str, Tensor]) 
     except (CheckpointError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     return network.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many kinds, for a file that it cannot read
-        raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})"
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
-    return content
 
 
 def _sha256(path: Path) -> str:

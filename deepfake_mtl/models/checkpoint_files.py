@@ -5,8 +5,9 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlparse
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -66,6 +67,27 @@ def read_state_dict(path: Path) -> dict[str, object]:
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `deepfake-mtl fit` wrote, as plain values and tensors, without running its code.
+
+    Raises:
+        CheckpointError: It cannot be read, or is something else.
+    """
+    try:
+        if not is_zipfile(path):
+            raise CheckpointError(
+                f"{path}: cannot be read as a checkpoint: it is none, or was cut short; name a "
+                ".ckpt file of `deepfake-mtl fit`"
+            )
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except _UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, and is no checkpoint")
+    return content
 
 
 def _load(path: Path) -> object:

@@ -166,8 +166,9 @@ class FaceForensicsTree(ABC):
     def _check_root(self) -> None:
         if not self.root.is_dir():
             raise CorpusError(
-                f"{self.root}: no such folder; --data.root names the folder of FaceForensics++, "
-                "which holds original_sequences and manipulated_sequences"
+                f"{self.root}: no such folder; --data.root, or the ROOT of a command, names the "
+                "folder of FaceForensics++, which holds original_sequences and "
+                "manipulated_sequences"
             )
         if not (self.root / "original_sequences").is_dir():
             found = sorted(entry.name for entry in self.root.iterdir())[:8]
