@@ -26,7 +26,7 @@ from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, open_corpu
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded, parse_degradation
-from deepfake_mtl.data.loading import TrainingLoader
+from deepfake_mtl.data.loading import EpochPlace, TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
@@ -214,8 +214,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self._split_digest = ""
         self._videos: dict[Stage, ProbedVideos] = {}
         self._corrupt: dict[str, None] = {}
-        self._loader: TrainingLoader | None = None
-        self._place: dict[str, int] | None = None
+        self._place: EpochPlace | None = None
+        self._loaded_place: dict[str, int] | None = None
         self._facts: dict[str, Any] | None = None
 
     @property
@@ -330,13 +330,14 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
                 "raise --data.train_clips_per_video"
             )
-        self._loader = TrainingLoader(
+        loader = TrainingLoader(
             dataset, sampler, self.batch_size, ranks=world_size, **self._loader_options()
         )
-        if self._place is not None:
+        self._place = loader.place
+        if self._loaded_place is not None:
             # Lightning would do so, but not where a schedule has asked it for the number of steps.
-            self._loader.load_state_dict(self._place)
-        return self._loader
+            loader.load_state_dict(self._loaded_place)
+        return loader
 
     def val_dataloader(self) -> DataLoader[ClipSample]:
         """Return evenly spread clips of the validation videos."""
@@ -378,7 +379,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             "split_digest": self._split_digest,
             "seed": self._base_seed(),
             "crops": self._crops(),
-            "place": None if self._loader is None else self._loader.state_dict(),
+            "place": None if self._place is None else self._place.state_dict(),
             **self._training_facts(),
         }
 
@@ -407,7 +408,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         if self._corpus is not None and not self.allow_other_crops:
             _check_crops(state_dict.get("crops"), self._crops())
         self.seed = int(state_dict["seed"])
-        self._place = state_dict.get("place")
+        self._loaded_place = state_dict.get("place")
 
     def _find_corpus(self) -> Corpus:
         if self._corpus is None:

@@ -10,6 +10,67 @@ from deepfake_mtl.data.sampling import BalancedSampler
 from deepfake_mtl.errors import CheckpointError
 
 
+class EpochPlace:
+    """How many batches of the sampler's epoch were taken, for checkpoints in the middle of it.
+
+    Args:
+        sampler: Draws the clips of this rank.
+        batch_size: Clips of a batch.
+        ranks: Number of processes that share an epoch.
+    """
+
+    def __init__(self, sampler: BalancedSampler, batch_size: int, ranks: int) -> None:
+        self._sampler = sampler
+        self._measures = {
+            "batch_size": batch_size,
+            "number_of_processes": ranks,
+            "clips_of_an_epoch": len(sampler),
+        }
+        self._taken = 0
+        self._loaded: dict[str, int] | None = None
+
+    def begin(self) -> None:
+        """Begin the sampler's epoch, or the rest of it after `load_state_dict`.
+
+        Raises:
+            CheckpointError: The rest is counted in other batches, or in other draws.
+        """
+        self._taken = self._find()
+
+    def advance(self) -> None:
+        """Count a batch that was taken."""
+        self._taken += 1
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place, and what it is counted in."""
+        if self._loaded is not None:
+            return self._loaded
+        return {"epoch": self._sampler.epoch, "batches": self._taken, **self._measures}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin at this place, if the next epoch to be drawn is the one that it is in."""
+        self._loaded = dict(state_dict)
+
+    def _find(self) -> int:
+        place, self._loaded = self._loaded, None
+        if place is None or place["epoch"] != self._sampler.epoch:
+            return 0
+        changed = [
+            f"{name.replace('_', ' ')} is {place[name]} there and {value} here"
+            for name, value in self._measures.items()
+            if place[name] != value
+        ]
+        batches = place["batches"]
+        if changed:
+            raise CheckpointError(
+                f"the checkpoint is of the middle of an epoch, after {batches} batches, and its "
+                f"place would be that of other videos here: {'; '.join(changed)}. Go on with the "
+                "same data and devices, or from a checkpoint of the end of an epoch"
+            )
+        self._sampler.resume(batches * place["batch_size"])
+        return batches
+
+
 class TrainingLoader(DataLoader[ClipSample]):
     """A DataLoader that goes on in the middle of an epoch.
 
@@ -25,6 +86,9 @@ class TrainingLoader(DataLoader[ClipSample]):
         batch_size: Clips of a batch; the uneven rest of an epoch is dropped.
         ranks: Number of processes that share an epoch.
         **options: As of DataLoader.
+
+    Attributes:
+        place: Where it is. Keep this rather than the loader, whose workers end with it.
     """
 
     def __init__(
@@ -37,53 +101,19 @@ class TrainingLoader(DataLoader[ClipSample]):
         **options: Any,  # noqa: ANN401 (DataLoader's)
     ) -> None:
         super().__init__(dataset, batch_size, sampler=sampler, drop_last=True, **options)
-        self._draws = sampler
-        self._ranks = ranks
-        self._taken = 0
-        self._place: dict[str, int] | None = None
+        self.place = EpochPlace(sampler, batch_size, ranks)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Go through the sampler's epoch, or through the rest of it after `load_state_dict`.
-
-        Raises:
-            CheckpointError: The rest is counted in other batches, or in other draws.
-        """
-        self._taken = self._find_place()
+        """Go through the sampler's epoch, or through the rest of it; see `EpochPlace.begin`."""
+        self.place.begin()
         for batch in super().__iter__():
-            self._taken += 1
+            self.place.advance()
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place in the epoch, and what it is counted in."""
-        own = {"epoch": self._draws.epoch, "batches": self._taken, **self._measures()}
-        return own if self._place is None else self._place
+        """See `EpochPlace.state_dict`; Lightning calls it."""
+        return self.place.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin at this place, if the next epoch to be drawn is the one that it is in."""
-        self._place = dict(state_dict)
-
-    def _find_place(self) -> int:
-        place, self._place = self._place, None
-        if place is None or place["epoch"] != self._draws.epoch:
-            return 0
-        changed = [
-            f"{name.replace('_', ' ')} is {place[name]} there and {value} here"
-            for name, value in self._measures().items()
-            if place[name] != value
-        ]
-        batches = place["batches"]
-        if changed:
-            raise CheckpointError(
-                f"the checkpoint is of the middle of an epoch, after {batches} batches, and its "
-                f"place would be that of other videos here: {'; '.join(changed)}. Go on with the "
-                "same data and devices, or from a checkpoint of the end of an epoch"
-            )
-        self._draws.resume(batches * place["batch_size"])
-        return batches
-
-    def _measures(self) -> dict[str, int]:
-        return {
-            "batch_size": self.batch_size or 1,
-            "number_of_processes": self._ranks,
-            "clips_of_an_epoch": len(self._draws),
-        }
+        """See `EpochPlace.load_state_dict`; Lightning calls it."""
+        self.place.load_state_dict(state_dict)

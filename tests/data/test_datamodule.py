@@ -45,7 +45,6 @@ def test_an_epoch_is_the_same_with_any_number_of_workers(tiny_corpus: Path) -> N
         data = datamodule(tiny_corpus, num_workers=workers, seed=1)
         data.setup("fit")
         epochs.append(clips_of(data, 0))
-        data._loader = None  # ends its workers now: the collector of garbage waits for each
     assert epochs[0].keys() == epochs[1].keys()
     assert all(torch.equal(clip, epochs[1][draw]) for draw, clip in epochs[0].items())
 
@@ -71,6 +70,19 @@ print(batches, cv2.getNumThreads())
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "4 4"
     assert "Alarm clock" not in done.stderr
+
+
+def test_workers_end_with_their_loader(tiny_corpus: Path) -> None:
+    """Left to the collector of garbage, each would be waited for."""
+    data = datamodule(tiny_corpus, num_workers=2)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    next(iter(loader))
+    workers = loader._iterator._workers
+    assert all(worker.is_alive() for worker in workers)
+    del loader
+    assert not any(worker.is_alive() for worker in workers)
+    assert data.state_dict()["place"]["batches"] == 1
 
 
 def test_a_degradation_is_of_tests_alone(tiny_corpus: Path) -> None:
