@@ -7,6 +7,10 @@ import pytest
 
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that run tests side by side share the cores, as do those that they start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 METHODS = (ORIGINAL, *MANIPULATIONS)
 PAIRS = {
