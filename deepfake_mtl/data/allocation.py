@@ -1,7 +1,7 @@
 """Memory of pictures, in processes that do the same with one after another.
 
 By default glibc gives large pieces back to the system as soon as they are freed, and asks for them
-anew for the next frame, page by page: a quarter of the time that cropping a video takes.
+anew for the next frame, page by page: a fifth of the time that cropping a video takes.
 """
 
 import ctypes

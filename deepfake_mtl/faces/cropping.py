@@ -122,12 +122,14 @@ class Cropper:
         first = next(frames)  # knows of rotations, unlike the header of the file
         frames = chain([first], frames)
         place = self._borrowed(job, info.frames, first)
-        if place is None:
-            detections, kept = self._look(record, info.frames, frames)
+        if place is None and self._detector is not None:
+            detections, kept = self._look(self._detector, info.frames, frames)
             place = self._find(record, detections, info.frames)
             if kept is None or not all(map(self._is_held, kept, place.squares)):
                 kept = iterate_frames(record.path)
             frames = iter(kept)
+        elif place is None:
+            place = self._find(record, self._read_boxes(record), info.frames)
         return self._write(job, place, frames, info.fps)
 
     @staticmethod
@@ -141,14 +143,14 @@ class Cropper:
             return None
         return _Place(np.array(original.squares), original.scores, original.boxes_from)
 
+    def _read_boxes(self, record: VideoRecord) -> Mapping[int, Detections]:
+        folder = self._source.boxes or self._source.root
+        return read_boxes(find_boxes(folder, self._source.root, record.path)).detections
+
     def _look(
-        self, record: VideoRecord, count: int, frames: Iterable[Frame]
+        self, detector: FaceDetector, count: int, frames: Iterable[Frame]
     ) -> tuple[Mapping[int, Detections], Iterable[Frame] | None]:
         """Find faces, and keep what is around them, where memory allows."""
-        if self._detector is None:
-            folder = self._source.boxes or self._source.root
-            path = find_boxes(folder, self._source.root, record.path)
-            return read_boxes(path).detections, None
         wanted = set(frames_to_look_at(count, self._settings.detect_every))
         detections: dict[int, Detections] = {}
         kept: list[Frame] | None = []
@@ -159,7 +161,7 @@ class Cropper:
             waiting.append(frame)
             if number not in wanted:
                 continue
-            found = detections[number] = self._detector.detect(frame)
+            found = detections[number] = detector.detect(frame)
             after = self._around(found, frame) or before
             if kept is not None:
                 window = _union(before, after)
