@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import av
 import cv2
@@ -42,6 +42,11 @@ _LOCAL: Final = {
 }
 """What may be opened: containers of video in one local file. Playlists and the like, whatever they
 are called, would open other files and addresses."""
+
+_OPENING: Final[dict[str, Any]] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+"""Titles that are no UTF-8 are no error: PyAV from 19 on has it so without being told."""
 
 _REMEDY: Final = "the file is damaged: copy it again from its source, or leave it out"
 
@@ -261,7 +266,7 @@ def open_video(
         raise VideoError(f"{path}: is an empty file; copy it again")
     try:
         # Absolute, since "name:" would be a protocol.
-        container = av.open(str(path.absolute()), options=_LOCAL | limit, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=_LOCAL | limit, **_OPENING)
     except (FFmpegError, OSError, ValueError) as error:
         _walk_boxes(path)
         raise VideoError(
