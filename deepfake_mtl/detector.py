@@ -83,8 +83,9 @@ class Detector(pl.LightningModule):
         optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR).
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
         head_learning_rate: That of the tasks' layers, their heads, projections and probes; None
-            takes the same. On an encoder from scratch a tenth keeps them alive and their gradients
-            steady until the encoder has found something; see `deepfake_mtl.models.MLPHead`.
+            takes `learning_rate`, also after that has changed. On an encoder from scratch a tenth
+            keeps them alive and their gradients steady until the encoder has found something; see
+            `deepfake_mtl.models.MLPHead`.
         weight_decay: Weight decay of all parameters but learnt weights of losses (assumption: 1e-5,
             as CoCLR).
         warmup_steps: Optimizer steps in which the learning rate rises linearly (assumption).
@@ -125,9 +126,8 @@ class Detector(pl.LightningModule):
         compile_encoder: bool = False,
     ) -> None:
         super().__init__()
-        if head_learning_rate is None:
-            head_learning_rate = learning_rate
-        if min(learning_rate, head_learning_rate) <= 0 or min(weight_decay, warmup_steps) < 0:
+        rates = [rate for rate in (learning_rate, head_learning_rate) if rate is not None]
+        if min(rates) <= 0 or min(weight_decay, warmup_steps) < 0:
             raise ConfigurationError(
                 f"learning_rate is {learning_rate}, head_learning_rate {head_learning_rate}, "
                 f"weight_decay {weight_decay}, warmup_steps {warmup_steps}: the first two must be "
@@ -305,7 +305,7 @@ class Detector(pl.LightningModule):
         encoders = [p for p in self.parameters() if p.requires_grad and id(p) not in others]
         groups: list[dict[str, Any]] = [
             {"params": encoders},
-            {"params": heads, "lr": self.head_learning_rate},
+            {"params": heads, "lr": self.head_learning_rate or self.learning_rate},
             {"params": balance, "weight_decay": 0.0},
         ]
         optimizer = optimizer_class(

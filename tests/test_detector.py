@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.tuner import Tuner
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 from torch.nn import functional
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks import BinaryCrossEntropy, Features, ManipulationCrossEntropy, MoCoSettings
@@ -135,3 +136,119 @@ def test_wrong_settings_are_refused() -> None:
         detector(learning_rate=0)
     with pytest.raises(ConfigurationError, match="must not be negative"):
         BinaryCrossEntropy(weight=-1)
+
+
+def rates_of(run: pl.Trainer, model: Detector) -> tuple[set[float], set[float]]:
+    """Return the learning rates of the encoder and of the heads."""
+    rates = {
+        id(p): group["lr"] for group in run.optimizers[0].param_groups for p in group["params"]
+    }
+    return (
+        {rates[id(p)] for p in model.encoder.parameters()},
+        {rates[id(p)] for p in model.tasks.parameters()},
+    )
+
+
+@pytest.mark.parametrize("own", [None, 0.02])
+def test_heads_follow_a_learning_rate_that_changes_unless_they_have_their_own(
+    own: float | None, tmp_path: Path
+) -> None:
+    model = detector(learning_rate=0.1, head_learning_rate=own, schedule="constant")
+    run = trainer(tmp_path)
+    run.fit(model, loader([0, 1]), None)
+    run.save_checkpoint(tmp_path / "first.ckpt")
+    parts = {"encoder": TinyEncoder(), "tasks": [BinaryCrossEntropy(), ManipulationCrossEntropy()]}
+    again = Detector.load_from_checkpoint(tmp_path / "first.ckpt", learning_rate=0.3, **parts)
+    later = trainer(tmp_path)
+    later.fit(again, loader([0, 1]), None)
+    assert rates_of(later, again) == ({0.3}, {own or 0.3})
+
+
+def test_a_learning_rate_that_is_found_is_that_of_all(tmp_path: Path) -> None:
+    model = detector(schedule="constant")
+    run = trainer(tmp_path, enable_checkpointing=True, max_epochs=20)
+    data = loader([0, 1] * 8)
+    found = Tuner(run).lr_find(model, data, num_training=30, early_stop_threshold=None)
+    assert found is not None
+    later = trainer(tmp_path)
+    later.fit(model, data, None)
+    assert model.learning_rate == found.suggestion() != 1e-3
+    assert rates_of(later, model) == ({model.learning_rate}, {model.learning_rate})
+
+
+def test_learnt_weights_of_losses_do_not_decay(tmp_path: Path) -> None:
+    """With a weight decay that outdoes every gradient, all else goes to zero."""
+    tasks = [BinaryCrossEntropy(), ManipulationCrossEntropy()]
+    model = detector(balance="uncertainty", tasks=tasks, weight_decay=0.25, optimizer="adamw")
+    with torch.no_grad():
+        model.balance.log_variance.fill_(3.0)
+    run = trainer(tmp_path, max_epochs=10)
+    run.fit(model, loader([0, 1] * 4), None)
+    decays = {
+        id(p): group["weight_decay"]
+        for group in run.optimizers[0].param_groups
+        for p in group["params"]
+    }
+    learnt = {id(p) for p in model.balance.parameters()}
+    assert len(learnt) == 1
+    assert {decays[p] for p in learnt} == {0.0}
+    assert {decay for p, decay in decays.items() if p not in learnt} == {0.25}
+
+
+class Thresholds(pl.Callback):
+    """Notes the threshold when training begins, and how far any could go in each validation."""
+
+    def __init__(self) -> None:
+        self.at_start: float | None = None
+        self.best: list[float] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        self.at_start = float(pl_module.threshold)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        table = pl_module.val_scores.compute()
+        self.best.append(best_accuracy(table.fake.tolist(), table.scores.tolist()))
+
+
+def best_accuracy(fake: list[bool], scores: list[float]) -> float:
+    """Return the balanced accuracy of the best of all thresholds, by trying them."""
+    return max(
+        sklearn_metrics.balanced_accuracy_score(fake, [score >= cut for score in scores])
+        for cut in scores
+    )
+
+
+def test_the_threshold_is_calibrated_by_validation_and_kept(tmp_path: Path) -> None:
+    labels = [0, 1, 2, 3, 4] * 3
+    model, noted = detector(learning_rate=0.05), Thresholds()
+    run = trainer(tmp_path, max_epochs=2, num_sanity_val_steps=-1, callbacks=[noted])
+    run.fit(model, loader(labels, shuffle=True), loader(labels))
+    # The sanity check saw all videos, and left the threshold alone.
+    assert len(noted.best) == 3
+    assert noted.at_start == 0.5
+    run.save_checkpoint(tmp_path / "trained.ckpt")
+    saved = torch.load(tmp_path / "trained.ckpt", weights_only=True)["state_dict"]["threshold"]
+    assert float(saved) not in (0.0, 0.5, 1.0)
+    trainer(tmp_path).test(model, loader(labels), verbose=False)
+    table = model.test_table
+    assert table is not None
+    reached = sklearn_metrics.balanced_accuracy_score(table.fake, table.scores >= float(saved))
+    assert reached == pytest.approx(noted.best[-1])
+    assert reached > sklearn_metrics.balanced_accuracy_score(table.fake, table.scores >= 0.5)
+
+
+def test_what_nobody_trains_on_is_not_seen(tmp_path: Path) -> None:
+    """Of manipulations without a class, as of other corpora, beside the one that is held out."""
+    labels = [0, 1, 2, 3, 4, OTHER_MANIPULATION] * 4
+    model = detector(held_out="FaceSwap")
+    run = trainer(tmp_path, max_epochs=3)
+    run.fit(model, loader([0, 1, 2, 4] * 6, shuffle=True), None)
+    (figures,) = run.test(model, loader(labels), verbose=False)
+    table = model.test_table
+    assert table is not None
+    truth = {"held_out": [0, 3, OTHER_MANIPULATION], "seen": [0, 1, 2, 4]}
+    for name, methods in truth.items():
+        rows = torch.isin(torch.tensor(labels), torch.tensor(methods))
+        assert figures[f"test/{name}/average_precision"] == pytest.approx(
+            sklearn_metrics.average_precision_score(table.fake[rows], table.scores[rows]), abs=1e-6
+        )
