@@ -1,12 +1,15 @@
 """The command ``deepfake-mtl``: LightningCLI's subcommands, and tools beside them."""
 
 import argparse
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 from deepfake_mtl import __version__
 from deepfake_mtl.errors import DeepfakeMTLError
@@ -49,6 +52,9 @@ _TOOLS: Final = {
 
 _ERROR_STATUS: Final = 2
 
+_PARAMETER: Final = re.compile(r"`(\w+)(?:=\"?([^`\"]*)\"?)?`")
+"""A parameter in a message, with its value if there is one."""
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -64,7 +70,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except DeepfakeMTLError as error:
-        print(f"deepfake-mtl: error: {_own_words(error)}", file=sys.stderr)
+        message = _in_options(words, _own_words(error))
+        print(f"deepfake-mtl: error: {message}", file=sys.stderr)
         return _ERROR_STATUS
 
 
@@ -75,15 +82,7 @@ def run() -> None:
 
 def _dispatch(words: Sequence[str]) -> int:
     if words and words[0] in _TOOLS:
-        tool = import_module(_TOOLS[words[0]].module)
-        parser = argparse.ArgumentParser(
-            prog=f"deepfake-mtl {words[0]}",
-            description=tool.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        add_arguments: Callable[[argparse.ArgumentParser], None] = tool.add_arguments
-        add_arguments(parser)
+        tool, parser = _tool(words[0])
         if getattr(tool, "PASSES_ON", False):
             status: int = tool.run(*parser.parse_known_args(words[1:]))
         else:
@@ -99,6 +98,33 @@ def _dispatch(words: Sequence[str]) -> int:
     return 0
 
 
+class _ToolParser(argparse.ArgumentParser):
+    """A parser that remembers how its arguments are spelled, by the names of their values."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 (argparse's)
+        self.spelled: dict[str, str] = {}
+        super().__init__(**options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:  # noqa: ANN401
+        action = super().add_argument(*names, **options)
+        spellings = [*action.option_strings, action.metavar]
+        self.spelled[action.dest] = str(spellings[0] or action.dest)
+        return action
+
+
+def _tool(name: str) -> tuple[ModuleType, _ToolParser]:
+    tool = import_module(_TOOLS[name].module)
+    parser = _ToolParser(
+        prog=f"deepfake-mtl {name}",
+        description=tool.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_arguments: Callable[[argparse.ArgumentParser], None] = tool.add_arguments
+    add_arguments(parser)
+    return tool, parser
+
+
 def _overview() -> argparse.ArgumentParser:
     commands = {**{name: tool.help for name, tool in _TOOLS.items()}, **_TRAINER_COMMANDS}
     parser = argparse.ArgumentParser(
@@ -111,6 +137,34 @@ def _overview() -> argparse.ArgumentParser:
     for name, description in commands.items():
         subcommands.add_parser(name, help=description)
     return parser
+
+
+def _in_options(words: Sequence[str], message: str) -> str:
+    """Name the options of the command that is running where a message names parameters.
+
+    The library writes parameters in backquotes, as Python does: ```on_missing="skip"```.
+    """
+    if not _PARAMETER.search(message):
+        return message
+    spelled: dict[str, str] = {}
+    passes_on = words[0] in _TRAINER_COMMANDS
+    if words[0] in _TOOLS:
+        tool, parser = _tool(words[0])
+        spelled = parser.spelled
+        passes_on = getattr(tool, "PASSES_ON", False)
+    if passes_on:
+        from deepfake_mtl.data.datamodule import DeepfakeDataModule  # noqa: PLC0415 (slow)
+
+        parameters = inspect.signature(DeepfakeDataModule).parameters
+        spelled = {name: f"--data.{name}" for name in parameters} | spelled
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        if name not in spelled:
+            return match[0]
+        return spelled[name] if value is None else f"{spelled[name]} {value}"
+
+    return _PARAMETER.sub(option, message)
 
 
 def _own_words(error: DeepfakeMTLError) -> str:

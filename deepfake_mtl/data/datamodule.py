@@ -22,7 +22,13 @@ from deepfake_mtl.data.clips import (
     TrainingClips,
     probe_videos,
 )
-from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, open_corpus
+from deepfake_mtl.data.corpora import (
+    CORPORA,
+    Corpus,
+    FaceForensics,
+    has_compressions,
+    open_corpus,
+)
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded, parse_degradation
@@ -124,7 +130,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
     Args:
         root: Folder that holds ``original_sequences`` and ``manipulated_sequences``, or a store of
             face crops that ``deepfake-mtl prepare`` made of one.
-        compression: ``raw``, ``c23`` or ``c40``.
+        compression: ``raw``, ``c23`` or ``c40``, also of another corpus to test on where that has
+            several.
         held_out: Manipulation to be left out of training and validation, several, or ``none``.
         splits: Folder of the official ``train.json``, ``val.json`` and ``test.json``;
             ``<root>/splits`` by default. ``random`` makes a split by identity.
@@ -270,7 +277,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
             records = self._find_corpus().index()
             splits = self._read_splits(records)
             self._split_digest = fingerprint(splits)
-            self._fold = leave_out(records, splits, self.held_out, self.on_missing)
+            self._fold = leave_out(
+                records, splits, self.held_out, self.on_missing, self._find_corpus().how_to_complete
+            )
         return self._fold
 
     def records(self, stage: Stage) -> tuple[VideoRecord, ...]:
@@ -427,7 +436,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 f"{self.test_on}: is no store of face crops; name the corpus, as in "
                 f"celebdf={self.test_on} (there are {', '.join(CORPORA)})"
             )
-        return open_corpus(name, root, on_missing=self.on_missing)
+        compression = self.compression if has_compressions(name) else None
+        return open_corpus(name, root, compression, on_missing=self.on_missing)
 
     def _crops(self) -> dict[str, Any] | None:
         """How the crops were made; None of whole frames."""

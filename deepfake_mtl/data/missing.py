@@ -1,40 +1,77 @@
-"""What to do about videos that a list names and that are not there."""
+"""What a list names and a corpus lacks: counted by method, named, and what to do about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 OnMissing = Literal["error", "skip"]
+
+DOWNLOAD: Final = "download them"
+"""How to get the missing videos of a corpus."""
 
 _NAMED: Final = 5
 """How many missing videos of a method are named."""
 
 
-def describe_missing(
-    missing: Mapping[str, Sequence[str]],
-    asked: Mapping[str, int],
-    named_by: str,
-    remedy: str = "with --data.on_missing skip",
-) -> str:
-    """Say how many videos are missing, which, and what to do.
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Videos that should be there and are not.
+
+    Attributes:
+        names: Names of the missing videos, by method.
+        asked: Number of videos that should be there, by method.
+    """
+
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.names.values()))
+
+    def counts(self) -> list[str]:
+        """Say of each method how many are missing, and which."""
+        lines = []
+        for method, names in self.names.items():
+            if len(names) == self.asked[method]:
+                lines.append(f"{method}: all {len(names)}")
+            else:
+                some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+                lines.append(f"{method}: {len(names)} of {self.asked[method]} ({some})")
+        return lines
+
+    def describe(self, named_by: str) -> str:
+        """Say how many videos are missing, and which.
+
+        Args:
+            named_by: What names them, with its verb: ``the splits name``.
+        """
+        total = sum(self.asked.values())
+        head = f"{len(self)} of {total} videos that {named_by} are not there:"
+        return "\n".join([head, *(f"  {line}" for line in self.counts())])
+
+    def error(self, named_by: str, obtain: str = DOWNLOAD) -> str:
+        """Say as `describe` what is missing, and what to do.
+
+        Args:
+            named_by: As of `describe`.
+            obtain: How to get the videos.
+        """
+        go_on = 'or go on without them with `on_missing="skip"`'
+        return f"{self.describe(named_by)}\n{obtain}, {go_on}"
+
+
+def find_missing(expected: Iterable[str], there: Collection[str]) -> Missing:
+    """Compare what should be there with what is.
 
     Args:
-        missing: Names of videos by method.
-        asked: How many the list names, by method.
-        named_by: What names them, with its verb: ``the splits name``.
-        remedy: How to go on without them.
+        expected: Keys of videos; see `deepfake_mtl.data.records.VideoRecord.key`.
+        there: Keys of videos.
     """
-    lines = []
-    for method, names in missing.items():
-        if len(names) == asked[method]:
-            lines.append(f"  {method}: all {len(names)}")
-        else:
-            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            lines.append(f"  {method}: {len(names)} of {asked[method]} ({some})")
-    total = sum(map(len, missing.values()))
-    return "\n".join(
-        [
-            f"{total} of {sum(asked.values())} videos that {named_by} are not there:",
-            *lines,
-            f"download them, or go on without them {remedy}",
-        ]
-    )
+    names: dict[str, list[str]] = {}
+    asked: dict[str, int] = {}
+    for key in dict.fromkeys(expected):
+        _, method, _, name = key.split("/", 3)
+        asked[method] = asked.get(method, 0) + 1
+        if key not in there:
+            names.setdefault(method, []).append(name)
+    return Missing(names, asked)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepfake_mtl.data.missing import OnMissing, describe_missing
+from deepfake_mtl.data.missing import DOWNLOAD, Missing, OnMissing
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
 from deepfake_mtl.data.splits import SPLIT_NAMES, SplitName, Splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
@@ -76,6 +76,7 @@ def leave_out(
     splits: Splits,
     held_out: str | Sequence[str] | None,
     on_missing: OnMissing = "error",
+    obtain: str = DOWNLOAD,
 ) -> Fold:
     """Choose the videos of a leave-one-manipulation-out experiment.
 
@@ -85,6 +86,7 @@ def leave_out(
         held_out: The manipulation to be tested on unseen; a name, several, or none.
         on_missing: Whether videos that the splits name and the corpus lacks are an error, or are
             left out and listed in the result.
+        obtain: How to get missing videos, for the message.
 
     Raises:
         ConfigurationError: `held_out` is not understood.
@@ -108,7 +110,7 @@ def leave_out(
                 else:
                     missing.setdefault(method, []).append(name)
     if missing and on_missing == "error":
-        raise CorpusError(describe_missing(missing, asked, "the splits name"))
+        raise CorpusError(Missing(missing, asked).error("the splits name", obtain))
     fold = Fold(
         held_out=held_out,
         train=tuple(chosen["train"]),
@@ -126,6 +128,6 @@ def _check_usable(fold: Fold) -> None:
             if not any(record.is_fake == fake for record in videos):
                 raise CorpusError(
                     f"the {split} split is left without any {kind} video (manipulations in use: "
-                    f"{', '.join(fold.seen)}); add videos, or change --data.splits or "
-                    "--data.held_out"
+                    f"{', '.join(fold.seen)}); add videos, or change `splits` or "
+                    "`held_out`"
                 )

@@ -59,8 +59,8 @@ def read_splits(folder: str | os.PathLike[str]) -> dict[SplitName, Split]:
         raise SplitError(
             f"{folder}: no such folder; the official lists train.json, val.json and test.json are "
             "in dataset/splits of the FaceForensics repository on GitHub (ondyari/FaceForensics): "
-            "copy them there, name their folder with --data.splits, or ask for a random split by "
-            "identity with --data.splits random"
+            "copy them there, name their folder with `splits`, or ask for a random split by "
+            'identity with `splits="random"`'
         )
     owners: dict[str, Path] = {}
     splits: dict[SplitName, Split] = {}
@@ -100,7 +100,7 @@ def random_splits(records: Iterable[VideoRecord], seed: int) -> dict[SplitName, 
     if len(groups) < len(SPLIT_NAMES):
         raise SplitError(
             f"a random split needs at least {len(SPLIT_NAMES)} groups of people who share no fake, "
-            f"but there are {len(groups)}; name a folder of lists with --data.splits"
+            f"but there are {len(groups)}; name a folder of lists with `splits`"
         )
     order = np.random.default_rng(seed).permutation(len(groups))
     total = sum(len(group) for group in groups)

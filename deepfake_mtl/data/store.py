@@ -34,6 +34,9 @@ from deepfake_mtl.errors import ConfigurationError, CorpusError
 _FORMAT: Final = "deepfake_mtl face store"
 _TEST_LIST: Final = "test_list.txt"
 
+REPORT: Final = "report.csv"
+"""What became of each video of the corpus."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -222,8 +225,16 @@ class FaceStore:
         if compression not in (None, self.compression):
             raise CorpusError(
                 f"{self.root}: holds compression {self.compression}, but {compression} was asked "
-                f"for: set --data.compression {self.compression}, or prepare another store"
+                f'for: set `compression="{self.compression}"`, or prepare another store'
             )
+
+    @property
+    def how_to_complete(self) -> str:
+        """How to get videos that are missing."""
+        return (
+            f"see in {self.root / REPORT} why the store lacks them, and run `deepfake-mtl prepare` "
+            "again when they are in the corpus"
+        )
 
     @property
     def splits_folder(self) -> Path:
@@ -282,7 +293,9 @@ class FaceStore:
             CorpusError: The store lacks some, and may not.
             SplitError: The store has no list.
         """
-        return listed_videos(self.index(), self.test_list(), self.on_missing)
+        return listed_videos(
+            self.index(), self.test_list(), self.on_missing, obtain=self.how_to_complete
+        )
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.root / "index.jsonl"

@@ -111,7 +111,7 @@ def test_missing_test_videos_are_counted_and_named(
     assert "original: 1 of 3 (00300)" in message
     assert "Celeb-synthesis: 7 of 8 (id0_id1_0010, " in message
     assert "id0_id1_0014, ...)" in message
-    assert "--on-missing skip" in message
+    assert '`on_missing="skip"`' in message
 
     skipping = open_corpus("celebdf", celebdf, on_missing="skip")
     assert len(skipping.test_videos()) == 3
@@ -149,7 +149,9 @@ def test_frames_in_the_place_of_videos_but_not_beside_them(tmp_path: Path) -> No
         "original/id0_0001": False,
         "Celeb-synthesis/id0_id1_0001": True,
     }
-    touch(root, "YouTube-real/00170.mp4")  # videos come first
+    touch(root, "YouTube-real/00170.mp4")
+    assert len(open_corpus("celebdf", root).index()) == 3
+    touch(root, "YouTube-real/00171.mp4")
     with pytest.raises(CorpusError, match="have to be stored in the same form"):
         open_corpus("celebdf", root).index()
 
@@ -348,9 +350,9 @@ def test_faceshifter_and_faceforensics_are_tested_on_the_official_list(
     touch(tmp_path, "original_sequences/youtube/c23/videos/000.csv")  # boxes
     corpus.index()
     assert not caplog.records
-    touch(tmp_path, "original_sequences/youtube/c23/videos/000.mkv")
+    touch(tmp_path, "original_sequences/youtube/c23/videos/000.txt")
     assert len(corpus.index()) == 16
-    assert "left out: 000.mkv" in caplog.text
+    assert "left out: 000.txt" in caplog.text
 
     four = open_corpus("faceforensics", tmp_path)
     assert len(four.index()) == 8 + 4 * 8
@@ -391,9 +393,10 @@ def test_deepfakedetection(tmp_path: Path) -> None:
         "02_01__walk_down_hall_angry__YVGY8LOK": "02__walk_down_hall_angry",
     }
     assert corpus.splits_folder is None
+    masks = "manipulated_sequences/DeepFakeDetection/masks/videos"
+    touch(tmp_path, f"{masks}/02_01__walk_down_hall_angry__YVGY8LOK.mp4")
     mask = corpus.mask_path(corpus.index()[-1])
-    assert mask is not None
-    assert mask.parent == tmp_path / "manipulated_sequences/DeepFakeDetection/masks/videos"
+    assert mask == tmp_path / masks / "02_01__walk_down_hall_angry__YVGY8LOK.mp4"
     touch(tmp_path, f"{fakes}/01_02__kitchen_pan.mp4")
     with pytest.raises(CorpusError, match="TARGET_SOURCE__SCENE__8CHARACTERS"):
         corpus.index()
@@ -579,7 +582,7 @@ def test_a_store_of_another_corpus(
     assert main(words(celebdf, out, "--corpus=celebdf", "--compression=c23")) == 2
     assert "published in one compression" in capsys.readouterr().err
     assert main(words(celebdf, tmp_path / "other")) == 2
-    assert "--corpus" in capsys.readouterr().err
+    assert "or the corpus that it is" in capsys.readouterr().err
 
 
 def test_what_prepare_left_out_is_missed_in_the_test(

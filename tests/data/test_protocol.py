@@ -79,7 +79,7 @@ def test_missing_videos_are_named_or_skipped(records: list[VideoRecord], splits:
     assert message.startswith("9 of 34 videos")
     assert "FaceSwap: all 8" in message
     assert "original: 1 of 8 (002)" in message
-    assert "--data.on_missing skip" in message
+    assert 'or go on without them with `on_missing="skip"`' in message
 
     fold = leave_out(fewer, splits, "Deepfakes", on_missing="skip")
     assert {method: len(names) for method, names in fold.missing.items()} == {

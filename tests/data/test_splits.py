@@ -47,7 +47,7 @@ def test_contradicting_lists_are_refused(tmp_path: Path, content: str, message: 
 
 
 def test_missing_lists_say_where_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(SplitError, match=r"ondyari/FaceForensics.*--data.splits random"):
+    with pytest.raises(SplitError, match=r'ondyari/FaceForensics.*`splits="random"`'):
         read_splits(tmp_path / "splits")
     write_splits(tmp_path)
     (tmp_path / "test.json").unlink()

@@ -188,7 +188,7 @@ def test_a_store_that_cannot_be_used_says_why(store, change, words):
 def test_a_folder_that_is_no_store_or_another_one(store, tmp_path):
     with pytest.raises(CorpusError, match="no store of face crops"):
         FaceStore(tmp_path)
-    with pytest.raises(CorpusError, match=r"set --data\.compression c23"):
+    with pytest.raises(CorpusError, match=r'set `compression="c23"`'):
         FaceStore(store, "c40")
     shutil.rmtree(store / "crops")
     (store / "index.jsonl").unlink()

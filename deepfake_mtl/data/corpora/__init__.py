@@ -18,7 +18,7 @@ from deepfake_mtl.data.corpora.uadfv import UADFV
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.errors import CorpusError
 
-__all__ = ["CORPORA", "Corpus", "FaceForensics", "VideoCorpus", "open_corpus"]
+__all__ = ["CORPORA", "Corpus", "FaceForensics", "VideoCorpus", "has_compressions", "open_corpus"]
 
 
 class _Opens(Protocol):
@@ -45,6 +45,11 @@ CORPORA: Final[Mapping[str, _Opens]] = MappingProxyType(
     }
 )
 """The readers of all known corpora, by name."""
+
+
+def has_compressions(name: str) -> bool:
+    """Whether a corpus of this name is published in several compressions."""
+    return name in {each.name for each in (FaceForensics, FaceShifter, DeepFakeDetection)}
 
 
 def open_corpus(

@@ -3,18 +3,16 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
-from deepfake_mtl.data.missing import OnMissing, describe_missing
+from deepfake_mtl.data.missing import DOWNLOAD, OnMissing, find_missing
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError
 
 NATIVE: Final = "native"
 """`VideoRecord.compression` where a corpus is published in one compression only."""
-
-ON_MISSING_REMEDY: Final = 'with on_missing "skip" (of prepare: --on-missing skip)'
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +25,7 @@ class Corpus(Protocol):
         root: Its folder.
         compression: Of its videos; `NATIVE` where only one is published.
         is_synthetic: Whether it is a synthetic world.
+        how_to_complete: What to do to get videos that are missing, for messages.
     """
 
     @property
@@ -40,6 +39,9 @@ class Corpus(Protocol):
 
     @property
     def is_synthetic(self) -> bool: ...  # noqa: D102
+
+    @property
+    def how_to_complete(self) -> str: ...  # noqa: D102
 
     def index(self) -> list[VideoRecord]:
         """List all videos: originals first, then in the order of their records. Opens none."""
@@ -68,6 +70,16 @@ class VideoCorpus(Corpus, Protocol):
 
     @property
     def splits_folder(self) -> Path | None: ...  # noqa: D102 (see above)
+
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:
+        """Return the keys of the videos that should be there, as far as anything tells.
+
+        Lists of the corpus tell, or videos of other methods that are made of the same people.
+
+        Args:
+            records: What is there.
+        """
+        ...
 
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of the original whose picture a fake shows, whether it is there or not.
@@ -99,6 +111,7 @@ class CorpusReader(ABC):
     title: ClassVar[str]
     compression: Final = NATIVE
     splits_folder: Final = None
+    how_to_complete: Final = DOWNLOAD
 
     def __init__(
         self,
@@ -137,6 +150,10 @@ class CorpusReader(ABC):
         """
         return listed_videos(self.index(), self.test_list(), self.on_missing)
 
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
+        """Return the keys of the test list; other lists are an error of `index` if they fail."""
+        return self.test_list() or []
+
     def original_of(self, record: VideoRecord) -> str | None:  # noqa: ARG002 (of the protocol)
         """Return None: the corpus does not tell."""
         return None
@@ -151,9 +168,10 @@ class CorpusReader(ABC):
 
 def listed_videos(
     records: Sequence[VideoRecord],
-    keys: Iterable[str] | None,
+    keys: Sequence[str] | None,
     on_missing: OnMissing,
     source: str = "the test list",
+    obtain: str = DOWNLOAD,
 ) -> list[VideoRecord]:
     """Choose the videos that a list names, in the order of the records.
 
@@ -162,26 +180,19 @@ def listed_videos(
         keys: What the list names; None takes all.
         on_missing: Whether names without a video are an error, or a warning.
         source: What the list is, for the message.
+        obtain: How to get missing videos, likewise.
 
     Raises:
         CorpusError: Videos are missing and may not be, or none is left.
     """
     if keys is None:
         return list(records)
-    wanted = dict.fromkeys(keys)
-    missing: dict[str, list[str]] = {}
-    asked: dict[str, int] = {}
-    there = {record.key for record in records}
-    for key in wanted:
-        _, method, _, name = key.split("/", 3)
-        asked[method] = asked.get(method, 0) + 1
-        if key not in there:
-            missing.setdefault(method, []).append(name)
+    wanted = set(keys)
+    missing = find_missing(keys, {record.key for record in records})
     if missing:
-        message = describe_missing(missing, asked, f"{source} names", ON_MISSING_REMEDY)
         if on_missing == "error":
-            raise CorpusError(message)
-        _log.warning("skipped: %s", message)
+            raise CorpusError(missing.error(f"{source} names", obtain))
+        _log.warning("skipped: %s", missing.describe(f"{source} names"))
     chosen = [record for record in records if record.key in wanted]
     if not chosen:
         raise CorpusError(f"none of the {len(wanted)} videos of {source} is there; check the root")

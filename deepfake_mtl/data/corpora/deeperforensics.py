@@ -132,7 +132,7 @@ class DeeperForensics(CorpusReader):
             VideoRecord(
                 self.name, ORIGINAL, self.compression, record.name, record.identities, record.path
             )
-            for record in FaceForensics(self.root, "c23").index([])
+            for record in FaceForensics(self.root, "c23").candidates([])
         ]
 
     def _fake(self, variant: str, path: Path) -> VideoRecord:

@@ -1,6 +1,6 @@
 """FaceForensics++ (Rössler et al., ICCV 2019) in the folder layout of its official download."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -60,6 +60,23 @@ class FaceForensics(FaceForensicsTree):
         """
         return keys_of_test(self.splits_folder, self.name, self.compression, self.methods)
 
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:
+        """Return the keys of the videos that the lists of identities stand for.
+
+        Without lists, every method should have the pairs that any has, and the originals of these.
+
+        Raises:
+            SplitError: The lists of identities are damaged.
+        """
+        if any(self.splits_folder.glob("*.json")):
+            splits = read_splits(self.splits_folder).values()
+            originals = {name for split in splits for name in split.originals}
+            fakes = {name for split in splits for name in split.fakes}
+        else:
+            fakes = {record.name for record in records if record.is_fake}
+            originals = {name for fake in fakes for name in fake.split("_")}
+        return _keys(self.name, self.compression, self.methods, originals, fakes)
+
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of a fake's target; None of originals."""
         return record.identities[0] if record.is_fake else None
@@ -88,6 +105,16 @@ def keys_of_test(
         SplitError: The lists are missing or wrong.
     """
     test = read_splits(splits_folder)["test"]
-    videos = [(ORIGINAL, name) for name in sorted(test.originals)]
-    videos += [(method, name) for method in methods for name in sorted(test.fakes)]
+    return _keys(corpus, compression, methods, test.originals, test.fakes)
+
+
+def _keys(
+    corpus: str,
+    compression: str,
+    methods: Sequence[str],
+    originals: Collection[str],
+    fakes: Collection[str],
+) -> list[str]:
+    videos = [(ORIGINAL, name) for name in sorted(originals)]
+    videos += [(method, name) for method in methods for name in sorted(fakes)]
     return [f"{corpus}/{method}/{compression}/{name}" for method, name in videos]

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from deepfake_mtl.data.corpora.base import listed_videos
-from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, report_unexplained
-from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.corpora.forms import VIDEO_SUFFIXES, in_one_form
+from deepfake_mtl.data.corpora.scanning import (
+    BOX_SUFFIXES,
+    describe_content,
+    report_unexplained,
+)
+from deepfake_mtl.data.missing import DOWNLOAD, OnMissing
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.errors import CorpusError
 
@@ -19,7 +24,6 @@ _FOLDERS: Final = {"raw": ("raw", "c0"), "c23": ("c23",), "c40": ("c40",)}
 """Folders that may hold a compression: some scripts say ``c0`` where the download says ``raw``."""
 
 _FORMS: Final = ("videos", "frames")
-_VIDEO_SUFFIX: Final = ".mp4"
 
 
 class FaceForensicsTree(ABC):
@@ -43,6 +47,7 @@ class FaceForensicsTree(ABC):
     name: ClassVar[str]
     methods: ClassVar[tuple[str, ...]]
     originals: ClassVar[str]
+    how_to_complete: Final = DOWNLOAD
 
     def __init__(
         self,
@@ -77,19 +82,30 @@ class FaceForensicsTree(ABC):
             what is missing is decided by what is asked for (`deepfake_mtl.data.protocol`).
 
         Raises:
-            CorpusError: There is not a single video or frame folder of this compression.
+            CorpusError: There is not a single video or frame folder of this compression, or some
+                are there as videos alone and others as frames alone.
+        """
+        records = in_one_form(self.root, self.candidates(methods))
+        if not records:
+            raise CorpusError(self._nothing_found())
+        return records
+
+    def candidates(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
+        """List every file and every folder of frames; a video may be there as both.
+
+        Args:
+            methods: As of `index`.
+
+        Raises:
+            CorpusError: One has no name of the corpus.
         """
         methods = self.methods if methods is None else methods
-        for form in _FORMS:
-            records = [
-                record
-                for method in (ORIGINAL, *methods)
-                for folder in self._folders(method, form)
-                for record in self._records(folder, method, form)
-            ]
-            if records:
-                return sorted(records, key=lambda record: (record.is_fake, record))
-        raise CorpusError(self._nothing_found())
+        return [
+            record
+            for method in (ORIGINAL, *methods)
+            for form, folder in self._folders(method, self.compression)
+            for record in self._records(folder, method, form)
+        ]
 
     @abstractmethod
     def test_list(self) -> list[str] | None:
@@ -104,6 +120,10 @@ class FaceForensicsTree(ABC):
         """
         return listed_videos(self.index(), self.test_list(), self.on_missing)
 
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
+        """Return no keys: nothing tells which videos there should be."""
+        return []
+
     @abstractmethod
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of a fake's target; None of originals."""
@@ -115,14 +135,21 @@ class FaceForensicsTree(ABC):
         return self.root / "manipulated_sequences" / method
 
     def mask_path(self, record: VideoRecord) -> Path | None:
-        """Return where the video of a fake's masks lies if it was downloaded; None of originals."""
+        """Return where the video of a fake's masks lies; None where there is none."""
         if not record.is_fake:
             return None
-        return self.folder(record.method) / "masks" / "videos" / f"{record.name}{_VIDEO_SUFFIX}"
+        folder = self.folder(record.method) / "masks" / "videos"
+        candidates = [folder / f"{record.name}{suffix}" for suffix in sorted(VIDEO_SUFFIXES)]
+        return next(filter(os.path.isfile, candidates), None)
 
-    def _folders(self, method: str, form: str) -> list[Path]:
-        candidates = [self.folder(method) / name / form for name in _FOLDERS[self.compression]]
-        return [folder for folder in candidates if folder.is_dir()][:1]
+    def _folders(self, method: str, compression: str) -> list[tuple[str, Path]]:
+        """The folders that hold videos of a compression, with their form."""
+        candidates = [
+            (form, self.folder(method) / name / form)
+            for name in _FOLDERS[compression]
+            for form in _FORMS
+        ]
+        return [(form, folder) for form, folder in candidates if folder.is_dir()]
 
     @abstractmethod
     def _identities(self, method: str, name: str) -> tuple[str, ...] | None:
@@ -139,7 +166,7 @@ class FaceForensicsTree(ABC):
                 name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (twice as fast here)
                 if name.startswith("."):
                     continue
-                if suffix.lower() != _VIDEO_SUFFIX if form == "videos" else not entry.is_dir():
+                if suffix.lower() not in VIDEO_SUFFIXES if form == "videos" else not entry.is_dir():
                     if suffix.lower() not in BOX_SUFFIXES:
                         passed.append(Path(entry.path))
                     continue
@@ -149,9 +176,8 @@ class FaceForensicsTree(ABC):
                 if identities is None:
                     expected = self._expected_name(method)
                     raise CorpusError(
-                        f"{entry.path}: a video of {method} is named {expected}"
-                        f"{_VIDEO_SUFFIX if form == 'videos' else ''}; move this file elsewhere "
-                        "or give it its official name"
+                        f"{entry.path}: a video of {method} is named {expected}; move this one "
+                        "elsewhere or give it its official name"
                     )
                 yield VideoRecord(
                     corpus=self.name,
@@ -164,38 +190,34 @@ class FaceForensicsTree(ABC):
         report_unexplained(folder, sorted(passed))
 
     def _check_root(self) -> None:
+        expected = "original_sequences and manipulated_sequences"
         if not self.root.is_dir():
             raise CorpusError(
-                f"{self.root}: no such folder; --data.root, or the ROOT of a command, names the "
-                "folder of FaceForensics++, which holds original_sequences and "
-                "manipulated_sequences"
+                f"{self.root}: no such folder; name the folder of FaceForensics++, which holds "
+                f"{expected}"
             )
         if not (self.root / "original_sequences").is_dir():
-            found = sorted(entry.name for entry in self.root.iterdir())[:8]
             raise CorpusError(
-                f"{self.root}: not a FaceForensics++ folder: it should hold original_sequences and "
-                f"manipulated_sequences, but holds {', '.join(found) or 'nothing'}; "
-                "set --data.root to the folder that the official download script wrote to, or name "
-                "another corpus (of prepare: --corpus)"
+                f"{self.root}: not a FaceForensics++ folder: it should hold {expected}, but holds "
+                f"{describe_content(self.root)}; name the folder that the official download script "
+                "wrote to, or the corpus that it is"
             )
 
     def _nothing_found(self) -> str:
+        place = self.folder(ORIGINAL).relative_to(self.root) / self.compression / "videos"
         present = [
             compression
-            for compression, folders in _FOLDERS.items()
-            for folder in folders
-            for form in _FORMS
-            if (self.folder(ORIGINAL) / folder / form).is_dir()
+            for compression in COMPRESSIONS
+            for form, folder in self._folders(ORIGINAL, compression)
+            if compression != self.compression
+            if any(self._records(folder, ORIGINAL, form))
         ]
         hint = (
-            f"it has {', '.join(dict.fromkeys(present))}: choose with --data.compression"
+            f"it has {', '.join(dict.fromkeys(present))}: choose with `compression`"
             if present
             else "no compression is there"
         )
-        return (
-            f"{self.root}: no videos of compression {self.compression} in "
-            f"{self.folder(ORIGINAL).relative_to(self.root)}/{self.compression}/videos; {hint}"
-        )
+        return f"{self.root}: no videos of compression {self.compression} in {place}; {hint}"
 
 
 def check_fakes(corpus: FaceForensicsTree, records: list[VideoRecord]) -> list[VideoRecord]:

@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepfake_mtl.data.corpora.base import listed_videos
-from deepfake_mtl.data.corpora.scanning import (
-    BOX_SUFFIXES,
-    VIDEO_SUFFIXES,
-    ordered,
-    report_unexplained,
-)
+from deepfake_mtl.data.corpora.forms import VIDEO_SUFFIXES
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, ordered, report_unexplained
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError

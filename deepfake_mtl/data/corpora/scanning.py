@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deepfake_mtl.data.corpora.forms import VIDEO_SUFFIXES, in_one_form
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError
 
-VIDEO_SUFFIXES: Final = frozenset(
-    (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
-)
 _IMAGE_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg"))
 BOX_SUFFIXES: Final = frozenset((".csv", ".json"))
 """Of boxes of faces, which may lie beside the videos that they belong to."""
@@ -72,20 +70,21 @@ def list_folder(folder: Path) -> Listing:
 
 
 def list_videos(folder: Path) -> list[Path]:
-    """List the videos of a folder, or its folders of frames where it has no videos.
+    """List the videos of a folder: files and folders of frames, one beside the other.
 
-    Where it has neither, they are looked for in ``videos`` and ``frames`` below it, as some
-    benchmarks lay them out. What is passed over is said in a warning.
+    They lie in the folder itself, or in ``videos`` and ``frames`` below it, as some benchmarks lay
+    them out. Whatever else is there is named in a warning.
     """
-    for place in (folder, folder / "videos", folder / "frames"):
+    below = [folder / "videos", folder / "frames"]
+    videos: list[Path] = []
+    for place in (folder, *below):
         if place != folder and not place.is_dir():
             continue
         found = list_folder(place)
-        if chosen := found.videos or found.frames:
-            passed = found.frames if found.videos else ()
-            report_unexplained(place, [*passed, *found.folders, *found.others])
-            return list(chosen)
-    return []
+        videos += [*found.videos, *found.frames]
+        unknown = [path for path in found.folders if path not in below]
+        report_unexplained(place, [*unknown, *found.others])
+    return videos
 
 
 def report_unexplained(folder: Path, paths: Sequence[Path]) -> None:
@@ -138,31 +137,16 @@ def describe_content(folder: Path) -> str:
     return ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
 
 
-def ordered(root: Path, records: Iterable[VideoRecord]) -> list[VideoRecord]:
-    """Return records in the order of an index: originals first.
+def ordered(root: Path, candidates: Iterable[VideoRecord]) -> list[VideoRecord]:
+    """Return the videos of a corpus in the order of an index, in one form.
 
     Raises:
-        CorpusError: There are none, two have the same key, or some are videos and some are folders
-            of frames: a detector could tell fakes by how they were stored.
+        CorpusError: There are none, or see `in_one_form`.
     """
-    by_key: dict[str, VideoRecord] = {}
-    for record in records:
-        other = by_key.setdefault(record.key, record)
-        if other is not record:
-            raise CorpusError(
-                f"{other.path} and {record.path} would both be the video {record.key}; rename or "
-                "remove one of them"
-            )
-    if not by_key:
+    records = in_one_form(root, candidates)
+    if not records:
         raise CorpusError(f"{root}: there is not a single video; check that all was unpacked")
-    paths = [record.path for record in by_key.values()]
-    by_form = {path.suffix.lower() not in VIDEO_SUFFIXES: path for path in paths}
-    if len(by_form) > 1:
-        raise CorpusError(
-            f"{by_form[False]} is a video and {by_form[True]} a folder of frames: real and fake "
-            "have to be stored in the same form; convert one to the other, or move it elsewhere"
-        )
-    return sorted(by_key.values(), key=lambda record: (record.is_fake, record))
+    return records
 
 
 def _holds_images(folder: Path) -> bool:
