@@ -8,14 +8,16 @@ from typing import Any, Final, Literal, Self
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from deepfake_mtl.data.protocol import parse_held_out
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.data.protocol import DATA_STATE, data_state, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
-from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
     VideoScores,
@@ -79,7 +81,10 @@ class Detector(pl.LightningModule):
     Args:
         encoder: Network from clips to features; an S3D by default.
         tasks: What is learnt; by default real or fake by cross-entropy.
-        held_out: Manipulations that are not trained on, as of the datamodule.
+        held_out: Manipulations that are not trained on. None takes those of the
+            `DeepfakeDataModule` or of the checkpoint that comes first, and keeps to them: a
+            detector belongs to one fold. With other loaders, what is given here counts, and
+            training and validation batches that contradict it are refused.
         optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR).
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
         head_learning_rate: That of the tasks' layers, their heads, projections and probes; None
@@ -136,6 +141,7 @@ class Detector(pl.LightningModule):
         # The command line adds descriptions of these: checkpoints hold plain values only.
         self.save_hyperparameters(ignore=["encoder", "tasks", "moco"])
         self.held_out = parse_held_out(held_out)
+        self._knows_fold = held_out is not None
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
@@ -172,6 +178,7 @@ class Detector(pl.LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """Return the loss of a batch; under gradient surgery make the step of the optimizer."""
+        self._check_batch(batch)
         queries: list[Tensor] = []
         steps: dict[str, TaskStep] = {}
         for encoder, key_encoder, tasks in self._branches():
@@ -196,6 +203,8 @@ class Detector(pl.LightningModule):
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Score the clips of a batch."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._check_batch(batch)
         clips = len(batch["clip"])
         outputs: dict[str, Tensor] = {}
         for encoder, _, tasks in self._branches():
@@ -249,11 +258,22 @@ class Detector(pl.LightningModule):
         self.predict_scores.reset()
 
     def setup(self, stage: str) -> None:
-        """Put SyncBatchNorm in and compile, where asked for, before Lightning wraps the module.
+        """Take the fold of the data; prepare the encoders before Lightning wraps the module.
 
         Raises:
-            ConfigurationError: The trainer's precision has too few bits.
+            ConfigurationError: The data has another fold, or the trainer's precision too few bits.
         """
+        datamodule = self._datamodule()
+        if datamodule is not None:
+            if self._knows_fold and self.held_out != datamodule.held_out:
+                raise ConfigurationError(
+                    f"the detector holds out {_listed(self.held_out)}, and its data "
+                    f"{_listed(datamodule.held_out)}: what it reports as unseen would be wrong. "
+                    "Give both the same held_out (or the detector none), and each fold a detector "
+                    "of its own"
+                )
+            spelled = datamodule.hparams.get("held_out", list(datamodule.held_out))
+            self._take_fold(datamodule.held_out, spelled)
         if stage != "fit":
             return
         check_precision(str(self.trainer.precision))
@@ -265,6 +285,39 @@ class Detector(pl.LightningModule):
                 for network in (encoder, key_encoder):
                     if network is not None:
                         network.compile()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the data under a name that no class has."""
+        datamodule = self._datamodule()
+        if datamodule is not None:
+            # Lightning keeps it under the name of the class, where no other class would find it.
+            checkpoint[DATA_STATE] = checkpoint.pop(type(datamodule).__qualname__)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the fold with that of a checkpoint, whatever its classes were called.
+
+        Raises:
+            CheckpointError: It belongs to another fold, or to other data; see
+                `DeepfakeDataModule.load_state_dict`.
+        """
+        state = data_state(checkpoint)
+        trained = checkpoint.get("hyper_parameters", {}).get("held_out")
+        if state is not None:
+            trained = list(state["held_out"])
+        datamodule = self._datamodule()
+        if state is not None and datamodule is not None:
+            datamodule.load_state_dict(dict(state))
+        if trained is None:
+            return
+        fold = parse_held_out(trained)
+        if self._knows_fold and self.held_out != fold:
+            raise CheckpointError(
+                f"the checkpoint was trained with {_listed(fold)} held out, but held_out is "
+                f"{_listed(self.held_out)}: its figures would be wrong. Give held_out="
+                f"{trained!r}, or choose the checkpoint of the other fold"
+            )
+        if not self._knows_fold:
+            self._take_fold(fold, trained)
 
     def on_fit_start(self) -> None:
         """Refuse what would do nothing.
@@ -343,6 +396,35 @@ class Detector(pl.LightningModule):
     def contrasts(self) -> bool:
         """Whether a task is contrastive, so that training batches must hold second views."""
         return len(self.key_encoders) > 0
+
+    def _datamodule(self) -> DeepfakeDataModule | None:
+        trainer = self._trainer
+        datamodule = None if trainer is None else trainer.datamodule  # type: ignore[attr-defined]
+        return datamodule if isinstance(datamodule, DeepfakeDataModule) else None
+
+    def _take_fold(self, held_out: tuple[str, ...], spelled: str | list[str] | None) -> None:
+        """Belong to a fold from now on, in records too."""
+        self.held_out = held_out
+        self._knows_fold = True
+        # As the datamodule spells it, with which Lightning compares it.
+        self.hparams["held_out"] = spelled
+        self._hparams_initial.update(held_out=spelled)  # type: ignore[union-attr, operator]
+
+    def _check_batch(self, batch: Mapping[str, Tensor]) -> None:
+        """Refuse to learn, or to calibrate, from what is held out.
+
+        A datamodule leaves it out by itself: only others are looked at, which waits for the device.
+        """
+        if not self.held_out or self._datamodule() is not None:
+            return
+        methods = batch["manipulation"].tolist()
+        seen = [name for name in self.held_out if MANIPULATION_CLASSES.index(name) in methods]
+        if seen:
+            raise ConfigurationError(
+                f"the training and validation loaders hold {_listed(seen)}, but the detector was "
+                f"told that held_out is {_listed(self.held_out)}: leave those videos out, or tell "
+                "it what is"
+            )
 
     def _build_models(self, encoder: Encoder, tasks: Sequence[Task]) -> None:
         names = [task.name for task in tasks]
@@ -518,3 +600,7 @@ class Detector(pl.LightningModule):
 def _fake_probability(probabilities: Tensor) -> Tensor:
     """Turn probabilities (B x classes) into that of not being the first class, which is real."""
     return (1 - probabilities[:, 0]).clamp(0, 1)
+
+
+def _listed(held_out: Sequence[str]) -> str:
+    return " ".join(held_out) or "none"

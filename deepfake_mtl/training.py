@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.checkpoints.random_states import RandomStates
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.data.protocol import data_state
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
@@ -253,12 +255,14 @@ class DetectorCLI(LightningCLI):
             )
         path = find_checkpoint(given, run)
         content = load_checkpoint(path)
-        if DeepfakeDataModule.__qualname__ not in content:
+        state = data_state(content)
+        if state is None or "datamodule_hyper_parameters" not in content:
             raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
-        self._data_state = content[DeepfakeDataModule.__qualname__]
+        self._data_state = dict(state)
         parser = self._subcommand_parsers[subcommand]
         remembered = content["datamodule_hyper_parameters"]
-        parser.set_defaults({f"data.{key}": value for key, value in remembered.items()})
+        known = signature(DeepfakeDataModule).parameters  # a subclass may have had more
+        parser.set_defaults({f"data.{k}": v for k, v in remembered.items() if k in known})
         if subcommand == "test":
             parser.set_defaults({"verbose": False})  # the table of ResultsWriter says more
         if path.parent.name == CHECKPOINTS:

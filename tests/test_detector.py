@@ -55,7 +55,8 @@ def test_figures_are_of_videos_and_agree_with_scikit_learn(tmp_path: Path) -> No
     labels = [0, 1, 2, 3, 4] * 6
     model = detector(held_out="FaceSwap")
     run = trainer(tmp_path, max_epochs=3)
-    run.fit(model, loader(labels, shuffle=True), loader(labels))
+    seen = [label for label in labels if label != 3]
+    run.fit(model, loader(seen, shuffle=True), loader(seen))
     assert 0 < float(model.threshold) < 1
     (figures,) = run.test(model, loader(labels), verbose=False)
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from deepfake_mtl.data.missing import DOWNLOAD, Missing, OnMissing
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
 from deepfake_mtl.data.splits import SPLIT_NAMES, SplitName, Splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
+
+DATA_STATE: Final = "deepfake_mtl_data"
+"""Under what a checkpoint of a `Detector` keeps the state of its datamodule, its fold first."""
+
+_STATE_PARTS: Final = frozenset({"held_out", "split_digest", "seed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,23 @@ def parse_held_out(held_out: str | Sequence[str] | None) -> tuple[str, ...]:
     if set(names) == set(MANIPULATIONS):
         raise ConfigurationError("held_out: all manipulations are held out: none is left to learn")
     return tuple(method for method in MANIPULATIONS if method in names)
+
+
+def data_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Find what a checkpoint remembers about its data: see `DeepfakeDataModule.state_dict`.
+
+    Args:
+        checkpoint: Its content. Where a detector did not write it, or an older version did, the
+            state is under the name of the datamodule's class, as Lightning keeps it, and is known
+            by its parts.
+
+    Returns:
+        The state; None where the training had no `DeepfakeDataModule`.
+    """
+    for state in (checkpoint.get(DATA_STATE), *checkpoint.values()):
+        if isinstance(state, Mapping) and state.keys() >= _STATE_PARTS:
+            return state
+    return None
 
 
 def leave_out(

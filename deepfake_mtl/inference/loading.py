@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deepfake_mtl import __version__
 from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.protocol import data_state
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.inference.network import ScoringNetwork, describe_part
@@ -20,7 +21,6 @@ from deepfake_mtl.models.checkpoint_files import load_checkpoint
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
-_DATA: Final = "DeepfakeDataModule"
 _RESULTS: Final = "results.json"
 # What a detector takes where nothing is configured.
 _DEFAULT_ENCODER: Final = {"class_path": "deepfake_mtl.models.S3D"}
@@ -78,9 +78,12 @@ def _load_folder(path: Path) -> TrainedDetector:
 
 def _load_checkpoint(path: Path) -> TrainedDetector:
     content = load_checkpoint(path)
+    kept = data_state(content)
+    if kept is None:
+        raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit")
     try:
         parts, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
-        state, kept = content["state_dict"], content[_DATA]
+        state = content["state_dict"]
         if "encoder" not in parts:
             raise CheckpointError(
                 f"{path}: was put together in Python, so that it does not say what its encoder and "

@@ -1,0 +1,154 @@
+"""The fold is held once: what is reported as unseen was not learnt, whoever put the parts together.
+
+The truth is what the batches of the training held.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.data.protocol import DATA_STATE, data_state
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS
+from deepfake_mtl.detector import Detector
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.inference.loading import load_detector
+from tests.worlds import TinyEncoder, loader, trainer
+
+
+class Renamed(DeepfakeDataModule):
+    """A user's own."""
+
+
+class Detected(Detector):
+    """Likewise."""
+
+
+class Learnt(pl.Callback):
+    """Names of the manipulations that were trained on."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def on_train_batch_start(self, _: pl.Trainer, __: Any, batch: Any, ___: int) -> None:
+        self.names |= {MANIPULATION_CLASSES[label] for label in batch["manipulation"].tolist()}
+
+
+def data(
+    root: Path, held_out: str | list[str] | None, kind: type[DeepfakeDataModule] = Renamed
+) -> DeepfakeDataModule:
+    return kind(
+        str(root), held_out, size=16, clip_length=4, batch_size=4, num_workers=0,
+        eval_clips_per_video=1,
+    )  # fmt: skip
+
+
+def detector(held_out: str | list[str] | None = None) -> Detector:
+    torch.manual_seed(0)
+    return Detected(TinyEncoder(), held_out=held_out)
+
+
+def fit(
+    model: Detector, source: DeepfakeDataModule, folder: Path, **options: Any
+) -> tuple[Path, set[str]]:
+    learnt = Learnt()
+    run = trainer(folder, callbacks=[learnt])
+    run._loggers = [CSVLogger(folder)]  # for which Lightning compares the records of both
+    run.fit(model, source, **options)
+    run.save_checkpoint(folder / "trained.ckpt")
+    return folder / "trained.ckpt", learnt.names - {"original"}
+
+
+def as_before(path: Path, name: str = "Renamed") -> Path:
+    """What versions before kept: the state under the name of the datamodule's class."""
+    content = torch.load(path, weights_only=True)
+    content[name] = content.pop(DATA_STATE)
+    torch.save(content, path.with_name("before.ckpt"))
+    return path.with_name("before.ckpt")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+@pytest.mark.parametrize("held_out", ["Deepfakes", ["FaceSwap", "NeuralTextures"], None, "none"])
+def test_a_detector_takes_the_fold_of_its_data(
+    held_out: str | list[str] | None, told: bool, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    model, source = detector(held_out if told else None), data(tiny_corpus, held_out)
+    path, learnt = fit(model, source, tmp_path)
+    assert set(model.held_out) == set(MANIPULATIONS) - learnt
+    trainer(tmp_path).test(model, source, verbose=False)
+    # Nor does a copy of it forget.
+    again = Detected.load_from_checkpoint(path, encoder=TinyEncoder())
+    assert again.held_out == model.held_out
+    other = data(tiny_corpus, "Face2Face", DeepfakeDataModule)
+    with pytest.raises(ConfigurationError, match="and its data Face2Face"):
+        trainer(tmp_path).test(again, other, verbose=False)
+
+
+@pytest.mark.parametrize("told", ["NeuralTextures", "none", ["Deepfakes", "FaceSwap"]])
+def test_a_detector_that_was_told_otherwise_is_refused(
+    told: str | list[str], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    source = data(tiny_corpus, "Deepfakes")
+    for use in ("fit", "validate", "test", "predict"):
+        with pytest.raises(ConfigurationError, match=r"holds out .*, and its data Deepfakes"):
+            getattr(trainer(tmp_path), use)(detector(told), datamodule=source)
+
+
+def test_a_second_fold_needs_a_second_detector(tiny_corpus: Path, tmp_path: Path) -> None:
+    model = detector()
+    fit(model, data(tiny_corpus, "Deepfakes"), tmp_path)
+    with pytest.raises(ConfigurationError, match="a detector of its own"):
+        fit(model, data(tiny_corpus, "FaceSwap"), tmp_path)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["now", "before"])
+@pytest.mark.parametrize("kind", [DeepfakeDataModule, Renamed])
+@pytest.mark.parametrize("use", ["fit", "validate", "test", "predict"])
+def test_a_checkpoint_knows_its_fold_whatever_classes_are_called(
+    use: str, kind: type[DeepfakeDataModule], before: bool, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    path, _ = fit(detector(), data(tiny_corpus, "Deepfakes"), tmp_path)
+    path = as_before(path) if before else path
+    wrong, right = data(tiny_corpus, "FaceSwap", kind), data(tiny_corpus, "Deepfakes", kind)
+    with pytest.raises(CheckpointError, match="trained with Deepfakes held out"):
+        getattr(trainer(tmp_path), use)(detector(), datamodule=wrong, ckpt_path=path)
+    right.splits = "random"
+    with pytest.raises(CheckpointError, match="other lists of identities"):
+        # Predictions ask for no lists.
+        getattr(trainer(tmp_path), "test" if use == "predict" else use)(
+            detector(), datamodule=right, ckpt_path=path
+        )
+    right = data(tiny_corpus, "Deepfakes", kind)
+    getattr(trainer(tmp_path), use)(detector(), datamodule=right, ckpt_path=path)
+
+
+def test_what_is_given_to_load_a_checkpoint_is_compared(tiny_corpus: Path, tmp_path: Path) -> None:
+    path, _ = fit(detector(), data(tiny_corpus, "Deepfakes"), tmp_path)
+    for each in (path, as_before(path)):
+        with pytest.raises(CheckpointError, match="trained with Deepfakes held out"):
+            Detector.load_from_checkpoint(each, encoder=TinyEncoder(), held_out="FaceSwap")
+    content = torch.load(path, weights_only=True)
+    assert data_state(content) == data_state(torch.load(as_before(path), weights_only=True))
+    assert content["hyper_parameters"]["held_out"] == "Deepfakes"
+    with pytest.raises(CheckpointError, match="put together in Python"):
+        load_detector(as_before(path))  # its data is found
+
+
+def test_with_loaders_alone_the_word_of_the_detector_counts(tmp_path: Path) -> None:
+    seen, unseen = loader([0, 1, 0, 2]), loader([0, 1, 0, 3])
+    model = detector("FaceSwap")
+    run = trainer(tmp_path)
+    run.fit(model, seen, seen)
+    run.test(model, unseen, verbose=False)
+    run.save_checkpoint(tmp_path / "loaders.ckpt")
+    with pytest.raises(CheckpointError, match="trained with FaceSwap held out"):
+        trainer(tmp_path).test(
+            detector("Deepfakes"), unseen, ckpt_path=tmp_path / "loaders.ckpt", verbose=False
+        )
+    for loaders in ((unseen, seen), (seen, unseen)):
+        with pytest.raises(ConfigurationError, match="loaders hold FaceSwap"):
+            trainer(tmp_path).fit(detector("FaceSwap"), *loaders)
