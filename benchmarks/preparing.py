@@ -67,6 +67,7 @@ def measure(
 
         def preparing(out: str) -> None:
             words = ["prepare", str(many), f"--out={out}", f"--workers={workers}"]
+            words.append("--on-missing=skip")
             if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
                 raise SystemExit("prepare did not succeed")
 

@@ -66,7 +66,7 @@ def measure(corpus: Path, model: Path | None, work: Path, clips: int) -> dict[in
 
 def prepare(corpus: Path, model: Path | None, out: Path, codec: str) -> FaceStore:
     """Make a store, unless it is there."""
-    words = ["prepare", str(corpus), f"--out={out}", f"--codec={codec}"]
+    words = ["prepare", str(corpus), f"--out={out}", f"--codec={codec}", "--on-missing=skip"]
     if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
         raise SystemExit("prepare did not succeed")
     return FaceStore(out)

@@ -12,6 +12,10 @@ class CorpusError(DeepfakeMTLError):
     """A corpus on disk is not laid out as expected, or files of it are missing."""
 
 
+class FileNameError(CorpusError):
+    """A file cannot have the name that is asked of it; others in the same folder can."""
+
+
 class SplitError(DeepfakeMTLError):
     """The lists of identities for train, val and test are missing or contradict each other."""
 

@@ -56,7 +56,7 @@ def write_crops(
     header: CropHeader | Callable[[], CropHeader],
     frames: Iterable[NDArray[np.uint8]],
     settings: CropSettings,
-    masks: Iterable[NDArray[np.uint8]] | None = None,
+    masks: Iterable[NDArray[np.uint8] | None] | None = None,
 ) -> CropHeader:
     """Write the crops of a video; the file is whole or not there.
 
@@ -67,7 +67,8 @@ def write_crops(
         header: What to say about the video; or a function that is called after the last frame.
         frames: RGB, each of shape (size, size, 3).
         settings: Give size and codec.
-        masks: For each frame, of shape (size, size). Run through after the last of `frames`.
+        masks: For each frame, of shape (size, size), or None where there is none. Run through
+            after the last of `frames`.
 
     Returns:
         The header.
@@ -75,6 +76,7 @@ def write_crops(
     Raises:
         ConfigurationError: A frame has another shape, there are more or fewer frames or masks than
             the header says, or it has the digest of other settings.
+        FileNameError: The name of the file is too long.
         CorpusError: The file cannot be written, for example because the disk is full.
     """
     encode = _encode_jpeg if settings.codec == "jpeg95" else _encode_raw
@@ -84,7 +86,10 @@ def write_crops(
         table = [file.append(encode(_checked(path, frame, shape))) for frame in frames]
         count = len(table)
         if masks is not None:
-            table += [file.append(_encode_png(_checked(path, m, shape[:2]))) for m in masks]
+            table += [
+                file.append(b"" if mask is None else _encode_png(_checked(path, mask, shape[:2])))
+                for mask in masks
+            ]
         if callable(header):
             header = header()
         stored_masks = len(table) - count
@@ -157,7 +162,7 @@ def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
         Masks as they were given to `write_crops`, shape (length, size, size).
 
     Raises:
-        ConfigurationError: The video has no such frames, or the file no masks.
+        ConfigurationError: The video has no such frames, or there are no masks of them.
         VideoError: As `read_crops`.
     """
     wanted = frames_of_clip(path, start, length, stride)
@@ -170,8 +175,29 @@ def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
             )
         masks = np.empty((length, prefix.size, prefix.size), np.uint8)
         entries = range(prefix.frames + wanted.start, prefix.frames + wanted.stop, stride)
+        for frame, (_, bytes_of_mask, _) in zip(
+            wanted, read_entries(path, file, prefix, entries), strict=True
+        ):
+            if not bytes_of_mask:
+                raise ConfigurationError(
+                    f"{path}: frame {frame} has no mask: the corpus has none of it, or none that "
+                    "can be read"
+                )
         _read_images(path, file, prefix, entries, masks, cv2.IMREAD_GRAYSCALE)
     return masks
+
+
+def count_masks(path: Path) -> int | None:
+    """Count the frames that have a mask; None where masks were not stored.
+
+    Raises:
+        VideoError: The file is missing, cut short, damaged, or no file of crops.
+    """
+    with open_crops(path) as (file, prefix):
+        if not prefix.masks:
+            return None
+        wanted = range(prefix.frames, prefix.frames + prefix.masks)
+        return sum(length > 0 for _, length, _ in read_entries(path, file, prefix, wanted))
 
 
 def probe_crops(path: Path) -> VideoInfo:
@@ -203,9 +229,8 @@ def verify(path: Path) -> CropHeader:
     with open_crops(path) as (file, prefix):
         header = _read_header(path, file, prefix)
         position = PREFIX.size
-        for number, entry in enumerate(
-            read_entries(path, file, prefix, range(prefix.frames + prefix.masks))
-        ):
+        entries = read_entries(path, file, prefix, range(prefix.frames + prefix.masks))
+        for number, entry in enumerate(entries):
             blob = read_blob(path, file, prefix, number, entry)
             if entry[0] != position or (
                 prefix.codec == "raw" and number < prefix.frames and len(blob) != 3 * prefix.size**2
@@ -216,8 +241,9 @@ def verify(path: Path) -> CropHeader:
             raise VideoError(f"{path}: has bytes that belong to no frame; {REMEDY}")
     for frame in range(prefix.frames):
         read_crops(path, frame, 1)
-    for frame in range(prefix.masks):
-        read_masks(path, frame, 1)
+    for frame, (_, bytes_of_mask, _) in enumerate(entries[prefix.frames :]):
+        if bytes_of_mask:
+            read_masks(path, frame, 1)
     return header
 
 

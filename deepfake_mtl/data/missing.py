@@ -20,10 +20,12 @@ class Missing:
     Attributes:
         names: Names of the missing videos, by method.
         asked: Number of videos that should be there, by method.
+        keys: Keys of the missing videos, where they are known.
     """
 
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     asked: Mapping[str, int] = field(default_factory=dict)
+    keys: Sequence[str] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.names.values()))
@@ -69,9 +71,11 @@ def find_missing(expected: Iterable[str], there: Collection[str]) -> Missing:
     """
     names: dict[str, list[str]] = {}
     asked: dict[str, int] = {}
+    keys: list[str] = []
     for key in dict.fromkeys(expected):
         _, method, _, name = key.split("/", 3)
         asked[method] = asked.get(method, 0) + 1
         if key not in there:
             names.setdefault(method, []).append(name)
-    return Missing(names, asked)
+            keys.append(key)
+    return Missing(names, asked, keys)

@@ -76,11 +76,11 @@ def is_store(root: str | os.PathLike[str]) -> bool:
     return (Path(root) / "store.json").is_file()
 
 
-def create_store(root: Path, info: StoreInfo) -> None:
-    """Make a folder a store, or see that it is one of the same corpus and settings.
+def check_store(root: Path, info: StoreInfo) -> None:
+    """See that a folder is a store of the same corpus and settings, or can become one.
 
     Raises:
-        CorpusError: It is a store of something else, has other contents, or cannot be written to.
+        CorpusError: It is a store of something else, has other contents, or cannot be read.
     """
     if is_store(root):
         difference = read_store(root).describe_difference(info)
@@ -98,6 +98,17 @@ def create_store(root: Path, info: StoreInfo) -> None:
         raise CorpusError(
             f"{root}: is no store, and holds {', '.join(found[:8])}; name a new or empty folder"
         )
+
+
+def create_store(root: Path, info: StoreInfo) -> None:
+    """Make a folder a store, or see that it is one of the same corpus and settings.
+
+    Raises:
+        CorpusError: It is a store of something else, has other contents, or cannot be written to.
+    """
+    check_store(root, info)
+    if is_store(root):
+        return
     values = {
         "format": _FORMAT,
         "version": VERSION,
@@ -172,18 +183,6 @@ def write_test_list(root: Path, keys: Iterable[str]) -> None:
     """
     with open_whole(root / _TEST_LIST) as file:
         file.append("".join(f"{key}\n" for key in sorted(keys)).encode())
-
-
-def remove_unfinished(root: Path) -> int:
-    """Delete what killed runs left half written; only while no other run writes to the store.
-
-    Returns:
-        Number of files deleted.
-    """
-    leftovers = [path for path in sorted(root.rglob(".*.part")) if path.is_file()]
-    for path in leftovers:
-        path.unlink()
-    return len(leftovers)
 
 
 class FaceStore:
@@ -311,7 +310,7 @@ class FaceStore:
             raise CorpusError(
                 f"{path}: cannot be understood ({error}); delete it: it is made of the headers"
             ) from error
-        found = set(_list_crops(self.root))
+        found = set(list_crops(self.root))
         if lost := sorted(listed - found):
             raise CorpusError(
                 f"{crops_path(self.root, *lost[0])}: is listed in index.jsonl but not there, as "
@@ -341,7 +340,7 @@ class FaceStore:
 
 def _lines_from_headers(root: Path, info: StoreInfo) -> list[dict[str, Any]]:
     lines = []
-    for method, compression, name in sorted(_list_crops(root)):
+    for method, compression, name in sorted(list_crops(root)):
         path = crops_path(root, method, compression, name)
         header = read_header(path)
         if (header.method, header.compression, header.name) != (method, compression, name):
@@ -372,7 +371,7 @@ def _check_lines(root: Path, info: StoreInfo, lines: Iterable[Mapping[str, Any]]
             )
 
 
-def _list_crops(root: Path) -> Iterator[tuple[str, str, str]]:
+def list_crops(root: Path) -> Iterator[tuple[str, str, str]]:
     """Method, compression and name of every finished file."""
     for folder in (root / "crops").glob("*/*/"):
         for name in os.listdir(folder):  # noqa: PTH208 (twice as fast)

@@ -1,12 +1,20 @@
 """Binary files that are either whole or not there, with errors that name them."""
 
+import errno
+import hashlib
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from deepfake_mtl.errors import CorpusError
+from deepfake_mtl.errors import CorpusError, FileNameError
+
+UNFINISHED: Final = ".part"
+"""Ending of a file that does not have its name yet: ``.<digest of the name>.<process>.part``."""
+
+_TOO_LONG_ON_WINDOWS: Final = 206
 
 
 class WholeFile:
@@ -56,9 +64,12 @@ def open_whole(path: Path) -> Iterator[WholeFile]:
         path: Where to; missing folders are made, a file that is there is replaced.
 
     Raises:
+        FileNameError: The name is too long.
         CorpusError: The file cannot be written; what was there before is left as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not longer than the name itself may be.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{digest}.{os.getpid()}{UNFINISHED}")
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -75,12 +86,23 @@ def open_whole(path: Path) -> Iterator[WholeFile]:
         temporary.unlink(missing_ok=True)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; `Path.is_file` raises of a name that is too long for any."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
     """Turns what the system says about writing into an error that names the file."""
     try:
         yield
     except OSError as error:
+        windows = getattr(error, "winerror", None)
+        if error.errno == errno.ENAMETOOLONG or windows == _TOO_LONG_ON_WINDOWS:
+            raise FileNameError(
+                f"{path}: cannot be written, since this name is too long for the disk; give the "
+                "video, or the folder that it is in, a shorter name"
+            ) from error
         raise CorpusError(
             f"{path}: cannot be written ({error.strerror}); make room, or name another folder. "
             "What is finished is kept"

@@ -1,7 +1,7 @@
 """Crop the faces out of a corpus of videos, once, into a store that training reads fast.
 
-An interrupted run is finished by the same command; a finished one does nothing. Videos without a
-usable face, or that cannot be read, are listed with the reason in report.csv.
+An interrupted run is finished by the same command; a finished one does nothing. Videos that are
+missing, show no usable face or cannot be read are listed with the reason in report.csv.
 """
 
 import argparse
@@ -18,12 +18,13 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.contact_sheet import contact_sheet
 from deepfake_mtl.faces.cropping import CropSource
 from deepfake_mtl.faces.detection import find_detector_model
-from deepfake_mtl.faces.preparation import REPORT, prepare
+from deepfake_mtl.faces.outcomes import summarise
+from deepfake_mtl.faces.preparation import prepare
 from deepfake_mtl.faces.tracks import TrackSettings, tracking_of
 
 SHEET: Final = "contact_sheet.png"
 
-_LEFT_OUT_STATUS: Final = 1
+_INCOMPLETE: Final = 1
 _DEFAULTS: Final = CropSettings()
 
 
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-missing",
         choices=("error", "skip"),
         default="error",
-        help="what to do about videos that a list of the corpus names and that are not there"
-        " (default: %(default)s)",
+        help="what to do about videos that a list of the corpus names, or other methods have, and"
+        " that are not there: an error or exit status 1, or to go on (default: %(default)s)",
     )
     parser.add_argument(
         "--size",
@@ -101,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns 0, or 1 if videos had to be left out."""
+    """Run the command; returns 0, or 1 if videos had to be left out or are missing."""
     if arguments.workers < 1:
         raise ConfigurationError(f"--workers is {arguments.workers}: at least 1")
     corpus = open_corpus(
@@ -109,14 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     outcomes = prepare(corpus, arguments.out, _source(arguments), arguments.workers)
     contact_sheet(FaceStore(arguments.out).index(), arguments.out / SHEET)
-    left_out = [each for each in outcomes if each.status == "left out"]
     print(f"Look at {arguments.out / SHEET}.")
-    done = f"{len(outcomes) - len(left_out)} videos are in {arguments.out}"
-    if left_out:
-        print(f"{done}; {len(left_out)} were left out: {arguments.out / REPORT} says why")
-        return _LEFT_OUT_STATUS
-    print(f"{done}; none was left out")
-    return 0
+    print(summarise(arguments.out, outcomes))
+    incomplete = {"left out"} | ({"missing"} if arguments.on_missing == "error" else set())
+    return _INCOMPLETE if any(each.status in incomplete for each in outcomes) else 0
 
 
 def _source(arguments: argparse.Namespace) -> CropSource:

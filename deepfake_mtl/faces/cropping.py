@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.colours import Window
-from deepfake_mtl.data.crop_files import read_header, write_crops
+from deepfake_mtl.data.crop_files import count_masks, read_header, write_crops
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.reading import Frame, iterate_frames, probe
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.whole_files import is_there
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
@@ -115,6 +116,7 @@ class Cropper:
         Raises:
             VideoError: The video cannot be decoded, or shows no usable face.
             ConfigurationError: Its boxes are missing, or are not those of this video.
+            FileNameError: Its name is too long for the store.
             CorpusError: The file cannot be written.
         """
         record, info = job.record, probe(job.record.path)
@@ -135,11 +137,8 @@ class Cropper:
     @staticmethod
     def _borrowed(job: CropJob, frames: int, first: Frame) -> _Place | None:
         """The squares of the original, where both have as many frames, of the same size."""
-        if job.borrow is None or not job.borrow.is_file():
-            return None
-        original = read_header(job.borrow)
-        size = original.source_width, original.source_height
-        if original.frames != frames or (first.width, first.height) != size:
+        original = _original(job)
+        if original is None or not _fits(original, frames, first.width, first.height):
             return None
         return _Place(np.array(original.squares), original.scores, original.boxes_from)
 
@@ -211,11 +210,15 @@ class Cropper:
                 sizes[:] = [(frame.width, frame.height)]
                 yield crop_frame(frame, squares[number], size)
 
-        def masks() -> Iterator[NDArray[np.uint8]]:
-            for number, frame in enumerate(iterate_frames(job.masks) if job.masks else ()):
-                if number == len(squares):
-                    raise VideoError(f"{job.masks}: has more frames than {path}; copy it again")
-                yield crop_frame(frame, squares[number], size)[..., 0]
+        def masks() -> Iterator[NDArray[np.uint8] | None]:
+            ((width, height),) = sizes
+            cropped = 0
+            for frame in _readable(job.masks, len(squares)):
+                if (frame.width, frame.height) != (width, height):
+                    break
+                yield crop_frame(frame, squares[cropped], size)[..., 0]
+                cropped += 1
+            yield from [None] * (len(squares) - cropped)
 
         def header() -> CropHeader:
             ((width, height),) = sizes
@@ -234,7 +237,7 @@ class Cropper:
                 source_hash=_sha256(path),
                 source_width=width,
                 source_height=height,
-                source_bytes=path.stat().st_size if path.is_file() else None,
+                source_bytes=_bytes_of(path),
                 settings_digest=self._settings.digest(),
             )
 
@@ -242,6 +245,67 @@ class Cropper:
 
     def _is_held(self, frame: Frame, square: NDArray[np.float64]) -> bool:
         return frame.holds(self._looked_at(_centred(square), frame))
+
+
+def is_of_source(header: CropHeader, record: VideoRecord, root: Path) -> bool:
+    """Whether crops were made of a video as it is now, as far as its place and size tell."""
+    source = record.path.relative_to(root).as_posix()
+    return (header.source, header.source_bytes) == (source, _bytes_of(record.path))
+
+
+def is_current(job: CropJob, header: CropHeader) -> bool:
+    """Whether a video would be cropped as it is, with its original and masks as they are now."""
+    original = _original(job)
+    size = header.source_width, header.source_height
+    borrows = original is not None and _fits(original, header.frames, *size)
+    boxes_from = original.boxes_from if original is not None and borrows else header.key
+    return header.boxes_from == boxes_from and (count_masks(job.out) is None) == (job.masks is None)
+
+
+def describe_masks(job: CropJob, header: CropHeader) -> str:
+    """Say which masks of a video the store lacks; nothing if it has those of all frames."""
+    if job.masks is None:
+        return ""
+    stored = count_masks(job.out)
+    if stored != header.frames:
+        return (
+            f"{job.masks}: has readable masks, of the size of the video, for the first {stored} of "
+            f"{header.frames} frames"
+        )
+    try:
+        found = probe(job.masks).frames
+    except VideoError as error:
+        return str(error)
+    if found <= header.frames:
+        return ""
+    return f"{job.masks}: has {found} frames, the video {header.frames}: the last are not stored"
+
+
+def _original(job: CropJob) -> CropHeader | None:
+    """What the crops of the original of a fake say, if they are there."""
+    if job.borrow is None or not is_there(job.borrow):
+        return None
+    return read_header(job.borrow)
+
+
+def _fits(original: CropHeader, frames: int, width: int, height: int) -> bool:
+    """Whether the squares of an original fit a video."""
+    size = original.source_width, original.source_height
+    return original.frames == frames and size == (width, height)
+
+
+def _readable(masks: Path | None, count: int) -> Iterator[Frame]:
+    """The first frames of a video of masks, as far as they can be read."""
+    if masks is None:
+        return
+    try:
+        yield from islice(iterate_frames(masks), count)
+    except VideoError:
+        return  # how many there are is in the file, and said by `describe_masks`
+
+
+def _bytes_of(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _centred(square: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,16 +1,13 @@
 """From a corpus of videos to a store of face crops."""
 
-import csv
-import io
 import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 from tqdm import tqdm
@@ -18,51 +15,42 @@ from tqdm import tqdm
 from deepfake_mtl.data.allocation import keep_freed_memory
 from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
+from deepfake_mtl.data.crop_header import CropHeader
+from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.reading import probe
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.store import (
     StoreInfo,
+    check_store,
     create_store,
     crops_path,
-    remove_unfinished,
     write_index,
     write_test_list,
 )
-from deepfake_mtl.data.whole_files import open_whole
-from deepfake_mtl.errors import ConfigurationError, CorpusError, VideoError
-from deepfake_mtl.faces.cropping import CropJob, Cropper, CropSource
-
-REPORT: Final = "report.csv"
+from deepfake_mtl.data.store_upkeep import lock_store, match_corpus, remove_unfinished
+from deepfake_mtl.data.whole_files import is_there, open_whole
+from deepfake_mtl.errors import ConfigurationError, CorpusError, FileNameError, VideoError
+from deepfake_mtl.faces.cropping import (
+    CropJob,
+    Cropper,
+    CropSource,
+    describe_masks,
+    is_current,
+    is_of_source,
+)
+from deepfake_mtl.faces.outcomes import GONE, NOT_THERE, Outcome, write_report
 
 _SPARE: Final = 0.02  # of the disk, which a store never takes
-
-Status = Literal["prepared", "left out"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one video.
-
-    Attributes:
-        key: Of the video.
-        status: Whether the store has its crops.
-        reason: Why it has not; empty where it has.
-        boxes_from: Key of the video whose boxes were used; empty where there are no crops.
-    """
-
-    key: str
-    status: Status
-    reason: str = ""
-    boxes_from: str = ""
 
 
 def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) -> list[Outcome]:
     """Crop the subject's face out of every video of a corpus, and write a store.
 
     Originals come first; a fake takes the squares of the original of its target, where the corpus
-    tells which that is. What is there already is not done again. Files are written whole, so that a
-    run that was stopped in whatever way is finished by the next, and the store is the same byte for
-    byte.
+    tells which that is. What is there already is not done again, unless its video has changed.
+    Files are written whole, so that a run that was stopped in whatever way is finished by the next,
+    and the store is the same byte for byte. Crops of videos that the corpus does not have any more
+    are set aside.
 
     Args:
         corpus: What to crop.
@@ -71,15 +59,19 @@ def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) ->
         workers: Number of processes.
 
     Returns:
-        One outcome a video, in the order of the corpus.
+        One outcome for each video, in the order of the corpus; then for each that should be there
+        and is not, and for each that is set aside.
 
     Raises:
         CorpusError: The corpus or its test list is incomplete; or the folder holds something else,
-            or a store with other settings, or cannot be written to.
+            or a store with other settings or of other videos, cannot be written to, or is being
+            written to by another process.
+        SplitError: The lists of identities of the corpus are damaged.
         ConfigurationError: The disk is too small, or the face detector cannot be used.
     """
     records = corpus.index()
     test_list = _test_list(corpus, records)
+    missing = find_missing(corpus.expected(records), {record.key for record in records})
     info = StoreInfo(
         corpus=corpus.name,
         compression=corpus.compression,
@@ -87,23 +79,31 @@ def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) ->
         settings=source.settings,
     )
     source.detector()  # fails here rather than in every worker
-    create_store(out, info)
-    remove_unfinished(out)
-    if corpus.splits_folder is not None:
-        _copy_splits(corpus.splits_folder, out / "splits")
-    if test_list is not None:
-        write_test_list(out, test_list)
-    _check_disk(out, records, source)
-    outcomes: dict[str, Outcome] = {}
-    jobs = [_job(each, corpus, out, with_masks=source.settings.masks) for each in records]
-    with tqdm(total=len(jobs), desc="Cropping", unit="video") as progress:
-        for outcome in _run(jobs, source, workers):
-            outcomes[outcome.key] = outcome
-            progress.update()
-    ordered = [outcomes[record.key] for record in records]
-    write_index(out)
-    _write_report(out, ordered)
-    return ordered
+    check_store(out, info)
+    with lock_store(out):
+        create_store(out, info)
+        remove_unfinished(out)
+        stale = match_corpus(out, records)
+        _remove_changed(out, records, corpus.root)
+        if corpus.splits_folder is not None:
+            _copy_splits(corpus.splits_folder, out / "splits")
+        if test_list is not None:
+            write_test_list(out, test_list)
+        _check_disk(out, records, source)
+        jobs = [_job(each, corpus, out, with_masks=source.settings.masks) for each in records]
+        found: dict[str, Outcome] = {}
+        with tqdm(total=len(jobs), desc="Cropping", unit="video") as progress:
+            for outcome in _run(jobs, source, workers):
+                found[outcome.key] = outcome
+                progress.update()
+        outcomes = [found[record.key] for record in records]
+        outcomes += [Outcome(key, "missing", NOT_THERE) for key in missing.keys]
+        outcomes += [
+            Outcome(f"{corpus.name}/{'/'.join(each)}", "set aside", GONE) for each in stale
+        ]
+        write_index(out)
+        write_report(out, outcomes)
+    return outcomes
 
 
 def _crops(out: Path, record: VideoRecord) -> Path:
@@ -126,35 +126,39 @@ def _job(record: VideoRecord, corpus: VideoCorpus, out: Path, *, with_masks: boo
         record=record,
         out=_crops(out, record),
         borrow=crops_path(out, ORIGINAL, record.compression, original) if original else None,
-        masks=masks if masks and masks.exists() else None,
+        masks=masks,
     )
 
 
 def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[Outcome]:
-    missing = {job.out: job for job in jobs if not job.out.is_file()}
+    lacking = {job.out for job in jobs if not is_there(job.out)}
     # A fake takes the squares of its original, which has to be finished before.
     ready: list[CropJob] = []
     waiting: dict[Path, list[CropJob]] = {}
-    for job in missing.values():
-        (waiting.setdefault(job.borrow, []) if job.borrow in missing else ready).append(job)
     for job in jobs:
-        if job.out not in missing:
-            yield Outcome(job.record.key, "prepared", boxes_from=read_header(job.out).boxes_from)
-    if not missing:
-        return
+        (waiting.setdefault(job.borrow, []) if job.borrow in lacking else ready).append(job)
     context = multiprocessing.get_context("spawn")  # a fork would inherit OpenCV's threads
     pool = ProcessPoolExecutor(
-        min(workers, len(missing)), context, initializer=_start_worker, initargs=(source,)
+        max(1, min(workers, len(jobs))), context, initializer=_start_worker, initargs=(source,)
     )
     with pool:
-        running = {pool.submit(_work, job): job for job in ready}
+        running: dict[Future[Outcome], CropJob] = {}
+
+        def begin(begun: Iterable[CropJob]) -> Iterator[Outcome]:
+            for job in begun:
+                outcome = _finished(job)
+                if outcome is None:
+                    running[pool.submit(_work, job)] = job
+                else:
+                    yield outcome
+
         try:
+            yield from begin(ready)
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     finished = running.pop(future).out
                     yield future.result()
-                    for job in waiting.pop(finished, ()):
-                        running[pool.submit(_work, job)] = job
+                    yield from begin(waiting.pop(finished, ()))
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a process that crops died, as one does that the system kills for want of memory. "
@@ -162,6 +166,18 @@ def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(job: CropJob) -> Outcome | None:
+    """What became of a video that need not be cropped; None if it has to be."""
+    if not is_there(job.out):
+        return None
+    header = read_header(job.out)
+    return _prepared(job, header) if is_current(job, header) else None
+
+
+def _prepared(job: CropJob, header: CropHeader) -> Outcome:
+    return Outcome(job.record.key, "prepared", describe_masks(job, header), header.boxes_from)
 
 
 _cropper: Cropper | None = None
@@ -180,9 +196,17 @@ def _work(job: CropJob) -> Outcome:
         raise RuntimeError("the worker was not started")
     try:
         header = _cropper.crop(job)
-    except (VideoError, ConfigurationError) as error:
+    except (VideoError, ConfigurationError, FileNameError) as error:
         return Outcome(job.record.key, "left out", str(error))
-    return Outcome(job.record.key, "prepared", boxes_from=header.boxes_from)
+    return _prepared(job, header)
+
+
+def _remove_changed(out: Path, records: Iterable[VideoRecord], root: Path) -> None:
+    """Delete the crops of videos that have changed since, so that they are cropped again."""
+    for record in records:
+        crops = _crops(out, record)
+        if is_there(crops) and not is_of_source(read_header(crops), record, root):
+            crops.unlink()
 
 
 def _copy_splits(source: Path, target: Path) -> None:
@@ -193,7 +217,7 @@ def _copy_splits(source: Path, target: Path) -> None:
 def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -> None:
     frames = 0
     for record in records:
-        if not _crops(out, record).is_file():
+        if not is_there(_crops(out, record)):
             try:
                 frames += probe(record.path).frames
             except VideoError:
@@ -210,15 +234,6 @@ def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -
             f"{disk.free / 1e9:.1f} GB of the disk are free: choose another disk with --out, a "
             "smaller --size, or --codec jpeg95"
         )
-
-
-def _write_report(out: Path, outcomes: Iterable[Outcome]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["key", "status", "reason", "boxes_from"])
-    for each in outcomes:
-        table.writerow([each.key, each.status, each.reason, each.boxes_from])
-    _write(out / REPORT, text.getvalue().encode())
 
 
 def _write(path: Path, content: bytes) -> None:

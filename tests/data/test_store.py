@@ -1,6 +1,9 @@
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,9 @@ from deepfake_mtl.data.store import (
     create_store,
     crops_path,
     is_store,
-    remove_unfinished,
     write_index,
 )
+from deepfake_mtl.data.store_upkeep import remove_unfinished
 from deepfake_mtl.data.transforms import EvaluationTransform
 from deepfake_mtl.errors import CorpusError, DeepfakeMTLError, VideoError
 from tests.data.crops import make_header, make_settings, write
@@ -196,10 +199,16 @@ def test_a_folder_that_is_no_store_or_another_one(store, tmp_path):
         FaceStore(store).index()
 
 
-def test_leftovers_of_killed_runs_are_removed(store):
-    leftover = store / "crops" / "original" / "c23" / ".009.crops.77.part"
-    leftover.write_bytes(b"half")
+def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_are_not(store):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    folder = store / "crops" / "original" / "c23"
+    leftovers = [folder / f".009.crops.{gone.pid}.part", folder / f".0a1b.{gone.pid}.part"]
+    own = folder / f".0a1b.{os.getpid()}.part"
+    for path in (*leftovers, own):
+        path.write_bytes(b"half")
     assert len(FaceStore(store).index()) == 4
-    assert remove_unfinished(store) == 1
-    assert not leftover.exists()
+    assert remove_unfinished(store) == 2
+    assert not any(path.exists() for path in leftovers)
+    assert own.exists()
     assert len(FaceStore(store).index()) == 4

@@ -1,6 +1,7 @@
 """DFDC, the DeepFake Detection Challenge (Dolhansky et al., arXiv 2006.07397)."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -53,11 +54,12 @@ class DFDC(CorpusReader):
             CorpusError: A list is damaged or names videos that are not there, or videos are there
                 that no list gives a label.
         """
-        listed = [record for part in self._parts() for record in self._trained(part)]
-        for folder in self._labelled():
-            listed += self._tested(folder)
         return listed_files(
-            self.root, listed, (_METADATA, _LABELS), self.on_missing, "metadata.json or labels.csv"
+            self.root,
+            self._listed(),
+            (_METADATA, _LABELS),
+            self.on_missing,
+            "metadata.json or labels.csv",
         )
 
     def test_list(self) -> list[str] | None:
@@ -68,6 +70,10 @@ class DFDC(CorpusReader):
         """
         folders = [folder for folder in self._labelled() if folder.name != "validation"]
         return [record.key for folder in folders for record in self._tested(folder)] or None
+
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
+        """Return the keys of all videos that ``metadata.json`` and ``labels.csv`` name."""
+        return [record.key for record in self._listed()]
 
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of the original that ``metadata.json`` names."""
@@ -87,6 +93,10 @@ class DFDC(CorpusReader):
                 f"dfdc_train_part_N, or test/labels.csv, or one part's metadata.json, but holds "
                 f"{describe_content(self.root)}; {hint}"
             )
+
+    def _listed(self) -> list[VideoRecord]:
+        listed = [record for part in self._parts() for record in self._trained(part)]
+        return listed + [record for each in self._labelled() for record in self._tested(each)]
 
     def _parts(self) -> list[Path]:
         """The folders of ``metadata.json``."""

@@ -1,6 +1,6 @@
 """The preview of DFDC (Dolhansky et al., arXiv 1910.08854)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar, Final
 
@@ -43,8 +43,7 @@ class DFDCPreview(CorpusReader):
             CorpusError: It is damaged or names videos that are not there, or videos are there that
                 it does not give a label.
         """
-        listed = [self._record(file, entry) for file, entry in self._entries().items()]
-        return listed_files(self.root, listed, (_DATASET,), self.on_missing, _DATASET)
+        return listed_files(self.root, self._listed(), (_DATASET,), self.on_missing, _DATASET)
 
     def test_list(self) -> list[str] | None:
         """Return the keys of the videos of the set ``test``.
@@ -58,9 +57,16 @@ class DFDCPreview(CorpusReader):
             if entry.get("set") == "test"
         ]
 
+    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
+        """Return the keys of all videos that ``dataset.json`` names."""
+        return [record.key for record in self._listed()]
+
     def _check_root(self) -> None:
         remedy = "name the folder that the preview was unpacked into"
         check_folder(self.root, self.title, (_DATASET,), remedy)
+
+    def _listed(self) -> list[VideoRecord]:
+        return [self._record(file, entry) for file, entry in self._entries().items()]
 
     def _entries(self) -> Mapping[str, Mapping[str, object]]:
         return read_entries(self.root / _DATASET)

@@ -1,0 +1,111 @@
+"""What keeps a store as its corpus is, and in one hand while it is written to."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil  # type: ignore[import-untyped]
+from filelock import FileLock, Timeout
+
+from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.store import crops_path, list_crops
+from deepfake_mtl.data.whole_files import UNFINISHED, named_errors
+from deepfake_mtl.errors import CorpusError
+
+STALE: Final = "stale"
+"""Folder of a store for crops of videos that the corpus does not have, or not any more."""
+
+_LOCK: Final = ".prepare.lock"
+_NAMED: Final = 5
+
+
+@contextmanager
+def lock_store(root: Path) -> Iterator[None]:
+    """Be the only process that writes to a store.
+
+    Raises:
+        CorpusError: Another process does, or the folder cannot be written to.
+    """
+    with named_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CorpusError(
+            f"{root}: another `deepfake-mtl prepare` is writing to this store; wait until it has "
+            "ended, or name another folder"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise CorpusError(
+            f"{root / _LOCK}: cannot be locked ({error}); name a folder that can be written to, on "
+            "a disk that has locks"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def remove_unfinished(root: Path) -> int:
+    """Delete what processes that are gone have left half written.
+
+    What belongs to a process that runs is left alone: processes that crop may outlive the command
+    that started them for moments.
+
+    Args:
+        root: A store that is locked.
+
+    Returns:
+        Number of files deleted.
+    """
+    leftovers = [
+        path
+        for path in sorted(root.rglob(f".*{UNFINISHED}"))
+        if path.is_file() and not _is_running(path.name.split(".")[-2])
+    ]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def match_corpus(root: Path, records: Collection[VideoRecord]) -> list[tuple[str, str, str]]:
+    """Set aside the crops of videos that the corpus does not have, and take back those that it has.
+
+    Nothing is deleted: crops are moved to the folder `STALE` of the store, and from there.
+
+    Args:
+        root: A store that is locked.
+        records: The videos of the corpus.
+
+    Returns:
+        Method, compression and name of what is set aside, also earlier.
+
+    Raises:
+        CorpusError: The store has crops, but none of this corpus; or a file cannot be moved.
+    """
+    wanted = {(record.method, record.compression, record.name) for record in records}
+    there = set(list_crops(root))
+    stale = sorted(there - wanted)
+    if there and not there & wanted:
+        some = ", ".join("/".join(each) for each in stale[:_NAMED])
+        raise CorpusError(
+            f"{root}: none of its {len(there)} crops ({some}) is of a video of this corpus; check "
+            "the folder of the corpus, or name another store"
+        )
+    for each in stale:
+        _move(crops_path(root, *each), crops_path(root / STALE, *each))
+    for each in sorted(wanted & set(list_crops(root / STALE)) - there):
+        _move(crops_path(root / STALE, *each), crops_path(root, *each))
+    return sorted(list_crops(root / STALE))
+
+
+def _move(source: Path, target: Path) -> None:
+    with named_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _is_running(process: str) -> bool:
+    return process.isdecimal() and psutil.pid_exists(int(process))
