@@ -8,16 +8,25 @@ from typing import Any, Final, Literal, Self
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from deepfake_mtl.checkpoints.averaging import (
+    copy_own_state,
+    restore_own_state,
+    save_own_state,
+)
+from deepfake_mtl.checkpoints.optimizer_options import GroupOptions, apply_options, options_of
+from deepfake_mtl.checkpoints.soundness import describe_not_finite, infinite_buffers
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.protocol import DATA_STATE, data_state, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
-from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, DivergenceError
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
     VideoScores,
@@ -156,6 +165,9 @@ class Detector(pl.LightningModule):
         self._build_balance(balance)
         self._build_metrics()
         self.register_buffer("threshold", torch.tensor(0.5))
+        self._infinite = infinite_buffers(self)
+        self._own_state: dict[str, Tensor] = {}
+        self._options: list[GroupOptions] = []
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 (Lightning's)
@@ -218,6 +230,14 @@ class Detector(pl.LightningModule):
                             f"val/{task.name}/{name}", figure, sync_dist=True, batch_size=clips
                         )
         self._collect(outputs, batch, self.val_scores)
+
+    def on_validation_start(self) -> None:
+        """Note what is not averaged, before a callback lets averaged weights be validated."""
+        self._own_state = copy_own_state(self)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate averaged weights with the queues and counters of this model."""
+        restore_own_state(self, self._own_state)
 
     def on_validation_epoch_end(self) -> None:
         """Turn clip scores into figures of videos, and calibrate the threshold."""
@@ -287,7 +307,22 @@ class Detector(pl.LightningModule):
                         network.compile()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the data under a name that no class has."""
+        """Keep the state of the data under a name that no class has, and sound weights only.
+
+        Raises:
+            DivergenceError: There are weights that are not finite.
+            ConfigurationError: Averaged weights are to be left out of a checkpoint.
+        """
+        self._check_averaging(checkpoint)
+        save_own_state(self, checkpoint)
+        wrong = describe_not_finite(checkpoint["state_dict"], self._infinite)
+        if wrong:
+            raise DivergenceError(
+                f"the training has diverged: after step {checkpoint['global_step']}, not all of "
+                f"{wrong} is finite. That is not saved; checkpoints of before are as they were. Go "
+                "on from one of them with a smaller learning_rate, with gradient_clip_val, or with "
+                "precision 32-true"
+            )
         datamodule = self._datamodule()
         if datamodule is not None:
             # Lightning keeps it under the name of the class, where no other class would find it.
@@ -298,8 +333,16 @@ class Detector(pl.LightningModule):
 
         Raises:
             CheckpointError: It belongs to another fold, or to other data; see
-                `DeepfakeDataModule.load_state_dict`.
+                `DeepfakeDataModule.load_state_dict`; or a training is to go on from weights that
+                are not finite.
         """
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            wrong = describe_not_finite(checkpoint["state_dict"], self._infinite)
+            if wrong:
+                raise CheckpointError(
+                    f"the checkpoint is of a training that had diverged: not all of {wrong} is "
+                    "finite. Go on from an earlier one"
+                )
         state = data_state(checkpoint)
         trained = checkpoint.get("hyper_parameters", {}).get("held_out")
         if state is not None:
@@ -320,11 +363,12 @@ class Detector(pl.LightningModule):
             self._take_fold(fold, trained)
 
     def on_fit_start(self) -> None:
-        """Refuse what would do nothing.
+        """Note the optimizer's options before a checkpoint's replace them; refuse useless ones.
 
         Raises:
             ConfigurationError: The remedy against the leak through BatchNorm does nothing here.
         """
+        self._options = options_of(self.trainer.optimizers)
         if self.moco.batch_norm_remedy == "none":
             return
         if not self.key_encoders:
@@ -339,11 +383,31 @@ class Detector(pl.LightningModule):
             )
 
     def on_train_start(self) -> None:
-        """Let keys follow each step of the optimizer, and nothing else."""
+        """Go on with the configured options, and let keys follow each step of the optimizer.
+
+        Raises:
+            ConfigurationError: A schedule cannot go on with the configured learning rate.
+        """
+        configured, self._options = self._options, []
+        if configured:  # not while a tuner tries learning rates
+            changes = apply_options(
+                self.trainer.optimizers, self.trainer.lr_scheduler_configs, configured
+            )
+            if changes:
+                rank_zero_info(f"Going on with {', '.join(changes)}.")
+        self._own_state = copy_own_state(self)
         for optimizer in self.trainer.optimizers:
             # After the step itself: neither micro-batches nor the order of Lightning's hooks, in
             # which checkpoints are written before the module's, can come between.
             optimizer.register_step_post_hook(lambda *_: self._update_keys())
+
+    def on_train_epoch_end(self) -> None:
+        """Note what is not averaged, before a callback leaves averaged weights at the end."""
+        self._own_state = copy_own_state(self)
+
+    def on_train_end(self) -> None:
+        """Put it back, after callbacks."""
+        restore_own_state(self, self._own_state)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and a learning rate that changes with every step.
@@ -401,6 +465,16 @@ class Detector(pl.LightningModule):
         trainer = self._trainer
         datamodule = None if trainer is None else trainer.datamodule  # type: ignore[attr-defined]
         return datamodule if isinstance(datamodule, DeepfakeDataModule) else None
+
+    def _check_averaging(self, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse to save weights beside the threshold of their average."""
+        if not (self.trainer.training or self.trainer.validating) or "callbacks" in checkpoint:
+            return
+        if any(isinstance(each, WeightAveraging) for each in self.trainer.callbacks):  # type: ignore[attr-defined]
+            raise ConfigurationError(
+                "checkpoints of weights alone leave out what a WeightAveraging callback has "
+                "averaged, though it is what was validated: set save_weights_only to false"
+            )
 
     def _take_fold(self, held_out: tuple[str, ...], spelled: str | list[str] | None) -> None:
         """Belong to a fold from now on, in records too."""

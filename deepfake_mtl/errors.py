@@ -30,3 +30,7 @@ class ConfigurationError(DeepfakeMTLError):
 
 class CheckpointError(DeepfakeMTLError):
     """A checkpoint is missing, or belongs to another experiment than the one asked for."""
+
+
+class DivergenceError(DeepfakeMTLError):
+    """A training has gone to weights that are not finite, from which it cannot come back."""
