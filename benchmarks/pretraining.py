@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.reading import probe, read_clip
 from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.data.video import probe, read_clip
 from deepfake_mtl.models import S3D, MLPHead
 
 Clip = NDArray[np.float32]

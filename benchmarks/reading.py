@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import to_rgb
-from deepfake_mtl.data.reading import probe, read_clip
+from deepfake_mtl.data.video import probe, read_clip
+from deepfake_mtl.data.video.colours import to_rgb
 
 Clip = NDArray[np.uint8]
 Reader = Callable[[Path, range], Clip]

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from deepfake_mtl.data.reading import probe, read_clip
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.sampling import Draw
 from deepfake_mtl.data.transforms import ClipTransform
+from deepfake_mtl.data.video import probe, read_clip
 from deepfake_mtl.data.video_info import VideoInfo
 from deepfake_mtl.errors import ConfigurationError, VideoError
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import to_rgb
 from deepfake_mtl.data.transforms import ClipTransform
+from deepfake_mtl.data.video.colours import to_rgb
 from deepfake_mtl.errors import ConfigurationError
 
 Clip = NDArray[np.uint8]

@@ -1,6 +1,6 @@
 """What is known about a video before it is decoded, and which of its frames make a clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepfake_mtl.errors import ConfigurationError
@@ -12,15 +12,22 @@ class VideoInfo:
 
     Attributes:
         frames: Number of frames that are shown.
-        width: Width in pixels, as coded: before a rotation that the container asks for.
+        width: Width in pixels, as coded: before pixels are made square, and before a rotation.
         height: Height in pixels, likewise.
         fps: Frames a second on average; nan where it is unknown, as for a folder of frames.
+        codec: Codec of the pictures as FFmpeg names it; ``png`` or ``jpeg`` for a folder of frames;
+            empty where it is unknown.
     """
 
     frames: int
     width: int
     height: int
     fps: float
+    codec: str = ""
+
+    def with_frames(self, frames: int) -> "VideoInfo":
+        """Return the same with another number of frames."""
+        return replace(self, frames=frames)
 
 
 def frames_of_clip(path: Path, start: int, length: int, stride: int) -> range:

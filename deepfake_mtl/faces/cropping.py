@@ -11,12 +11,12 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import Window
 from deepfake_mtl.data.crop_files import count_masks, read_header, write_crops
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.crop_settings import CropSettings
-from deepfake_mtl.data.reading import Frame, iterate_frames, probe
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.video import Frame, iterate_frames, probe
+from deepfake_mtl.data.video.colours import Window
 from deepfake_mtl.data.whole_files import is_there
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes

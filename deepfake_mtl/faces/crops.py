@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.colours import Window
-from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.data.video import Frame
+from deepfake_mtl.data.video.colours import Window
 from deepfake_mtl.errors import ConfigurationError
 
 MARGIN: Final = 1.3

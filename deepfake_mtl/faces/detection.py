@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 
-from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections

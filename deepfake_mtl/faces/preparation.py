@@ -17,7 +17,6 @@ from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.missing import find_missing
-from deepfake_mtl.data.reading import probe
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.store import (
     StoreInfo,
@@ -28,6 +27,7 @@ from deepfake_mtl.data.store import (
     write_test_list,
 )
 from deepfake_mtl.data.store_upkeep import lock_store, match_corpus, remove_unfinished
+from deepfake_mtl.data.video import probe
 from deepfake_mtl.data.whole_files import is_there, open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError, FileNameError, VideoError
 from deepfake_mtl.faces.cropping import (

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import VideoError
 from deepfake_mtl.inference.verdict import ClipScore
 from deepfake_mtl.inference.video import Limits, decode

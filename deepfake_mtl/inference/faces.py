@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.detection import FaceDetector
 from deepfake_mtl.faces.tracks import (
     Track,

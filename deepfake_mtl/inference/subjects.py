@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.crop_files import as_stored
 from deepfake_mtl.data.crop_settings import CropSettings
-from deepfake_mtl.data.reading import Frame
 from deepfake_mtl.data.transforms import EvaluationTransform
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.crops import covered, crop_frame
 from deepfake_mtl.faces.detection import FaceDetector
 from deepfake_mtl.faces.tracks import track_settings

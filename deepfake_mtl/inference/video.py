@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deepfake_mtl.data.reading import Frame, iterate_frames, open_video, probe
+from deepfake_mtl.data.video import Frame, iterate_frames, open_video, probe
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 _OTHERS: Final = {

@@ -6,8 +6,8 @@ import torch
 
 from deepfake_mtl.data.clips import EvaluationClips, ProbedVideos, TrainingClips, probe_videos
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.reading import read_clip
 from deepfake_mtl.data.transforms import EvaluationTransform
+from deepfake_mtl.data.video import read_clip
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.conftest import video_path
 from tests.data.videos import spoil

@@ -23,7 +23,7 @@ from deepfake_mtl.data.crop_files import (
     write_crops,
 )
 from deepfake_mtl.data.crop_settings import CODECS
-from deepfake_mtl.data.reading import probe, read_clip
+from deepfake_mtl.data.video import probe, read_clip
 from deepfake_mtl.errors import ConfigurationError, CorpusError, VideoError
 from tests.data.crops import make_header, make_settings, masks_of, write
 from tests.data.videos import frame_pattern

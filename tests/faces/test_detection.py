@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.reading import Frame, iterate_frames, read_clip
+from deepfake_mtl.data.video import Frame, iterate_frames, read_clip
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.faces import detection
 from deepfake_mtl.faces.detection import Center, YuNet, find_detector_model

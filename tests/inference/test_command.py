@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from deepfake_mtl.cli import main
-from deepfake_mtl.data.reading import probe
+from deepfake_mtl.data.video import probe
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.inference.answer_files import Job
 from deepfake_mtl.inference.inputs import answer_name, find_inputs

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from deepfake_mtl.data.reading import Frame
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.tracks import Subject, TrackSettings, find_subject, frames_to_look_at
 from deepfake_mtl.inference.faces import FaceFollower, FollowedFrame

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepfake_mtl.data import reading
-from deepfake_mtl.data.colours import to_rgb
-from deepfake_mtl.data.reading import iterate_frames, probe, read_clip
+from deepfake_mtl.data.video import decoding, iterate_frames, probe, read_clip, sources
+from deepfake_mtl.data.video.colours import to_rgb
 from deepfake_mtl.data.video_info import VideoInfo
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from tests.data.videos import copy_packets, frame_pattern, write_video
 
-SAMPLE = Path(__file__).resolve().parents[2].parent / "shared" / "ffpp_sample"
+SAMPLE = Path(__file__).resolve().parents[3].parent / "shared" / "ffpp_sample"
 
 
 def decoded_from_start(path):
@@ -106,7 +105,7 @@ def forbid_decoding_from_start(monkeypatch):
     def fail(*_):
         raise AssertionError("the clip was not reached by a seek")
 
-    monkeypatch.setattr(reading._Decoding, "from_start", fail)
+    monkeypatch.setattr(decoding.ClipDecoder, "from_start", fail)
 
 
 X264 = st.fixed_dictionaries(
@@ -221,8 +220,8 @@ def test_the_real_sample(monkeypatch):
 
 
 def test_probe_reads_the_header(tmp_path, video, monkeypatch):
-    monkeypatch.setattr(reading._Timeline, "of", None)
-    assert probe(video) == VideoInfo(60, 64, 48, 25.0)
+    monkeypatch.setattr(sources, "timeline_of", None)
+    assert probe(video) == VideoInfo(60, 64, 48, 25.0, "h264")
     write_video(tmp_path / "b.mp4", frame_pattern(5, 36, 50), fps=Fraction(30000, 1001))
     info = probe(tmp_path / "b.mp4")
     assert (info.frames, info.width, info.height) == (5, 50, 36)
@@ -319,15 +318,18 @@ def test_damage_inside_is_an_error_and_not_a_picture(tmp_path, video):
 
 
 def test_a_container_that_promises_more_frames_than_it_decodes_to(tmp_path, video, monkeypatch):
-    original = reading._Decoding._feed
+    original = decoding.Decoder.pictures
 
     def lose_the_rest(self, packet, begin):
-        if len(self.slots) > 2:
-            original(self, packet, begin)
+        for frame in original(self, packet, begin):
+            if frame.pts < 22 * 512:  # a frame lasts 512 units
+                yield frame
 
-    monkeypatch.setattr(reading._Decoding, "_feed", lose_the_rest)
+    monkeypatch.setattr(decoding.Decoder, "pictures", lose_the_rest)
     with pytest.raises(VideoError, match=r"at frame 2\d of 60 \(decoding ended before it\)"):
         read_clip(video, 20, 4)
+    with pytest.raises(VideoError, match=r"at frame 22 of 60 \(decoding ended before it\)"):
+        list(iterate_frames(video))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
@@ -363,16 +365,13 @@ def test_a_folder_of_frames_in_the_order_of_its_numbers(folder):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_images_that_are_cut_short_or_differ_in_size(folder, suffix):
+def test_images_that_are_cut_short(folder, suffix):
     path, frames = folder
     broken = path / f"3{suffix}"
     (path / "3.png").unlink()
     data = cv2.imencode(suffix, frames[3])[1].tobytes()
     broken.write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoError, match=f"3{suffix}: cannot be decoded as an image"):
-        read_clip(path, 0, 5)
-    broken.write_bytes(cv2.imencode(suffix, frames[3][:40])[1].tobytes())
-    with pytest.raises(VideoError, match=f"0.png has 64x48 pixels, 3{suffix} has 64x40 pixels"):
         read_clip(path, 0, 5)
 
 

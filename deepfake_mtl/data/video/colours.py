@@ -88,14 +88,6 @@ def scale(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
 
 
-def quarter_turns(frame: VideoFrame) -> int:
-    """Counter-clockwise quarter turns, 0 to 3, that bring a decoded frame upright.
-
-    Any other angle, which no camera writes, counts as the nearest of them.
-    """
-    return round(frame.rotation / 90) % 4
-
-
 def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
     """The luma or a chroma plane, which shares the memory of the frame."""
     plane = frame.planes[number]
