@@ -37,6 +37,7 @@ from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
+from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store import FaceStore, is_store
 from deepfake_mtl.data.training_facts import describe_training
@@ -476,6 +477,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
             _log.warning("skipped: %s", failure)
         if not videos.records:
             raise VideoError(f"none of the {len(records)} {stage} videos can be read")
+        if stage in ("train", "test"):
+            check_shortcuts(videos.records, videos.infos)
         self._videos[stage] = videos
 
     def _announce(self, fold: Fold) -> None:

@@ -1,5 +1,6 @@
 """What the videos of a training look like, in a few numbers that a checkpoint keeps."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -18,7 +19,7 @@ _MOST_HEADERS: Final = 200
 def describe_training(
     records: Sequence[VideoRecord], infos: Sequence[VideoInfo]
 ) -> dict[str, list[float] | None]:
-    """Say how large the pictures and faces of videos are, and how many bits they take.
+    """Say how large the pictures and faces of videos are, how many bits they take, and their rate.
 
     Args:
         records: Videos, or files of crops.
@@ -26,9 +27,10 @@ def describe_training(
 
     Returns:
         The 5 %, 50 % and 95 % quantile over the videos of ``shorter_side`` and ``crop_side`` in
-        pixels of the source, and of ``bits_per_pixel`` of the source; None where the files do not
-        tell: crops of whole frames, bits of folders of frames.
+        pixels of the source, of ``bits_per_pixel`` of the source, and of ``fps``, frames a second;
+        None where the files do not tell: crops of whole frames, bits and rate of folders of frames.
     """
+    rates = _quantiles(info.fps for info in infos if math.isfinite(info.fps))
     crops = [record for record in records if record.path.suffix == SUFFIX]
     if crops:
         chosen = np.linspace(0, len(crops) - 1, min(len(crops), _MOST_HEADERS)).astype(int)
@@ -47,6 +49,7 @@ def describe_training(
             "shorter_side": _quantiles(sizes),
             "crop_side": _quantiles(sides),
             "bits_per_pixel": _quantiles(bits),
+            "fps": rates,
         }
     bits = [
         8 * record.path.stat().st_size / (info.frames * info.width * info.height)
@@ -57,6 +60,7 @@ def describe_training(
         "shorter_side": _quantiles(min(info.width, info.height) for info in infos),
         "crop_side": None,
         "bits_per_pixel": _quantiles(bits),
+        "fps": rates,
     }
 
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from deepfake_mtl.data.crop_files import estimate_bytes, read_header
 from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.store import (
     StoreInfo,
     check_store,
@@ -27,7 +29,7 @@ from deepfake_mtl.data.store import (
     write_test_list,
 )
 from deepfake_mtl.data.store_upkeep import lock_store, match_corpus, remove_unfinished
-from deepfake_mtl.data.video import probe
+from deepfake_mtl.data.video import VideoInfo, probe
 from deepfake_mtl.data.whole_files import is_there, open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError, FileNameError, VideoError
 from deepfake_mtl.faces.cropping import (
@@ -215,13 +217,14 @@ def _copy_splits(source: Path, target: Path) -> None:
 
 
 def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -> None:
-    frames = 0
+    probed: dict[VideoRecord, VideoInfo] = {}
     for record in records:
         if not is_there(_crops(out, record)):
-            try:
-                frames += probe(record.path).frames
-            except VideoError:
-                continue  # reported when its turn comes
+            with suppress(VideoError):  # reported when its turn comes
+                probed[record] = probe(record.path)
+    # The store would hide how its videos were stored, but not what that did to them.
+    check_shortcuts(list(probed), list(probed.values()))
+    frames = sum(info.frames for info in probed.values())
     needed = estimate_bytes(frames, source.settings.size, source.settings.codec)
     disk = shutil.disk_usage(out)
     print(

@@ -20,6 +20,9 @@ CONFIDENT: Final = 0.5
 
 _FAR_SIDE: Final = 1.5  # times what nearly all training videos have: assumptions
 _FAR_BITS: Final = 2.0
+_FAR_RATE: Final = 1.5
+_USUAL_RATES: Final = (24.0, 25.0, 30.0)
+_FEW_INTERLACED: Final = 0.1
 _UNSTEADY: Final = 0.25
 _ENOUGH_CLIPS: Final = 2
 
@@ -239,8 +242,16 @@ def about_detector(description: Description) -> list[Warned]:
     return []
 
 
-def about_video(facts: VideoFacts, description: Description) -> list[Warned]:
-    """Whether resolution and compression are far from those of the training videos."""
+def about_video(
+    facts: VideoFacts, description: Description, interlaced: float = 0.0
+) -> list[Warned]:
+    """Whether resolution, compression and frame rate are far from those of the training videos.
+
+    Args:
+        facts: What the file says about itself.
+        description: Of the detector.
+        interlaced: Share of the frames that consist of two fields.
+    """
     trained: Mapping[str, list[float] | None] = description.videos or {}
     found: list[Warned] = []
     side, sides = min(facts.width, facts.height), trained.get("shorter_side")
@@ -261,6 +272,15 @@ def about_video(facts: VideoFacts, description: Description) -> list[Warned]:
                 f"training videos have {range_[0]:.3f} to {range_[2]:.3f}.",
             )
         )
+    found += _about_rate(facts, trained.get("fps"))
+    if interlaced > _FEW_INTERLACED:
+        found.append(
+            Warned(
+                "interlaced",
+                f"The video is interlaced: {100 * interlaced:.0f} % of its frames are made of two "
+                "moments, whose lines alternate; moving faces have combs. Deinterlace it first.",
+            )
+        )
     unknown = [
         name for name, known in (("resolution", sides), ("compression", range_)) if not known
     ]
@@ -273,6 +293,26 @@ def about_video(facts: VideoFacts, description: Description) -> list[Warned]:
             )
         )
     return found
+
+
+def _about_rate(facts: VideoFacts, trained: list[float] | None) -> list[Warned]:
+    """Whether a clip lasts much longer or shorter than in training."""
+    low, _, high = trained or _USUAL_RATES
+    if facts.fps is None or low / _FAR_RATE <= facts.fps <= high * _FAR_RATE:
+        return []
+    where = (
+        f"90 % of the training videos have {low:.4g} to {high:.4g}"
+        if trained
+        else f"the checkpoint does not say what its training videos have, most video {low:.4g} to "
+        f"{high:.4g}"
+    )
+    return [
+        Warned(
+            "frame_rate",
+            f"The frame rate is far from training: {facts.fps:.4g} frames a second, where {where}: "
+            "movements look faster or slower.",
+        )
+    ]
 
 
 def statement(description: Description) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.data.video import Frame, iterate_frames, open_video, probe
+from deepfake_mtl.data.video.geometry import pixel_aspect
 from deepfake_mtl.errors import ConfigurationError, VideoError
 
 _OTHERS: Final = {
@@ -87,7 +88,7 @@ class VideoFacts:
 
 
 def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None) -> VideoFacts:
-    """Look at a video without decoding it.
+    """Look at a video, without decoding it where its packets tell how many frames it has.
 
     Args:
         path: Of a file, by whatever name.
@@ -113,14 +114,15 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
                 f"{path}: has no frames, or larger ones than {limits.megapixels:g} megapixels: "
                 "raise --max-megapixels if memory allows"
             )
-        if width * height > limits.pixels:
+        shown = max(width, round(width * pixel_aspect(stream))) * height
+        if shown > limits.pixels:
             raise VideoError(
-                f"{path}: has frames of {width}x{height} pixels, {width * height / 1e6:.0f} "
-                f"megapixels; at most {limits.megapixels:g} are decoded: raise --max-megapixels if "
-                "memory allows"
+                f"{path}: has frames of {width}x{height} pixels, {shown / 1e6:.0f} "
+                f"megapixels as shown; at most {limits.megapixels:g} are decoded: raise "
+                "--max-megapixels if memory allows"
             )
         container_name, codec, pixels = container.format.name, context.name, context.pix_fmt
-    info = probe(path, limits.pixels)
+    info = probe(path, limits.pixels, alive)
     fps = info.fps if math.isfinite(info.fps) and info.fps > 0 else None
     seconds = None if fps is None else info.frames / fps
     if (seconds or info.frames / 25) > 3600 * limits.hours:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepfake_mtl import __version__
 from deepfake_mtl.data.crop_settings import REVISION
+from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet, find_detector_model
 from deepfake_mtl.faces.tracks import TrackSettings, track_settings
@@ -248,6 +249,7 @@ class _Run:
         self._makers: dict[int, ClipMaker] = {}
         self._records: dict[int, SubjectRecord] = {}
         self._times: list[float] = []
+        self._interlaced = 0
         self._moments = TellingMoments()
         self._keep_squares = keep_squares
         self._places: dict[int, list[tuple[int, float, float, float]]] = {}
@@ -255,7 +257,7 @@ class _Run:
     def run(self) -> Examination:
         """Judge it."""
         subjects = self._detector.subjects()
-        frames = decode(self._video, self._detector.options.limits)
+        frames = self._noted(decode(self._video, self._detector.options.limits))
         for number, time, views in subjects.views(frames):
             self._times.append(time)
             present = {view.subject for view in views}
@@ -270,6 +272,12 @@ class _Run:
         if not self._times:
             raise VideoError(f"{self._video}: has no frames that can be shown; copy it again")
         return self._conclude(subjects.looks)
+
+    def _noted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Count interlaced frames on the way."""
+        for frame in frames:
+            self._interlaced += frame.is_interlaced
+            yield frame
 
     def _see(self, view: View) -> None:
         record = self._records.setdefault(view.subject, SubjectRecord(view.number, view.number))
@@ -308,7 +316,8 @@ class _Run:
             for number, record in self._records.items()
         ]
         faces.sort(key=lambda face: (math.inf if face.score is None else -face.score, face.face))
-        warnings = [*detector.warnings, *about_video(self._facts, description)]
+        interlaced = self._interlaced / len(self._times)
+        warnings = [*detector.warnings, *about_video(self._facts, description, interlaced)]
         values: dict[str, Any] = {"faces": tuple(faces)}
         if not faces:
             where = f"{looks} frames" if looks != 1 else "the only frame"

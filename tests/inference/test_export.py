@@ -67,7 +67,7 @@ def test_a_store_tells_of_its_videos_what_they_tell_themselves(
     )
     assert whole is not None
     assert crops is not None
-    for name in ("shorter_side", "bits_per_pixel"):
+    for name in ("shorter_side", "bits_per_pixel", "fps"):
         assert crops[name] == pytest.approx(whole[name])
 
 

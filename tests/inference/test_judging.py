@@ -84,6 +84,39 @@ def test_what_makes_a_score_less_trustworthy_is_said() -> None:
     far = replace(FACTS, height=100, bits_per_pixel=0.03)
     assert codes(about_video(far, description(videos=trained))) == {"resolution"}
     assert codes(about_video(FACTS, description())) == {"unknown_training"}
+    usual = replace(FACTS, bits_per_pixel=0.03)
+    assert about_video(usual, description(videos=trained)) == []
+
+
+@pytest.mark.parametrize(
+    ("trained", "fps", "far"),
+    [
+        ([24.0, 25.0, 30.0], 5, True),
+        ([24.0, 25.0, 30.0], 120, True),
+        ([24.0, 25.0, 30.0], 30, False),
+        ([24.0, 25.0, 30.0], None, False),
+        ([50.0, 50.0, 60.0], 60, False),
+        ([50.0, 50.0, 60.0], 25, True),
+        (None, 5, True),
+        (None, 120, True),
+        (None, 29.97, False),
+    ],
+)
+def test_another_frame_rate_is_said(
+    trained: list[float] | None, fps: float | None, far: bool
+) -> None:
+    usual = {"shorter_side": [400.0, 480.0, 720.0], "bits_per_pixel": [0.1, 0.2, 0.3]}
+    about = about_video(replace(FACTS, fps=fps), description(videos=usual | {"fps": trained}))
+    assert codes(about) == ({"frame_rate"} if far else set())
+    if far:
+        assert f"{fps:.4g} frames a second" in about[0].text
+
+
+def test_interlaced_video_is_said() -> None:
+    usual = {"shorter_side": [400.0, 480.0, 720.0], "bits_per_pixel": [0.1, 0.2, 0.3]}
+    for share, expected in ((0.0, set()), (0.05, set()), (1.0, {"interlaced"})):
+        about = about_video(FACTS, description(videos=usual), share)
+        assert codes(about) == expected
 
 
 def test_a_detector_says_what_it_was_trained_on() -> None:
