@@ -63,6 +63,8 @@ def timeline_of(
     if not scan.doubtful and not distrust:
         return scan.timeline()
     timeline = _count(path, scan, most_pixels, alive)
+    if distrust:
+        timeline = replace(timeline, places=(), keys=())
     with _lock:
         _counted[file] = timeline
         while len(_counted) > _REMEMBERED:
@@ -84,7 +86,7 @@ def _count(
     try:
         times = _decode(path, begin, most_pixels, alive)
     except VideoError:
-        begin = _excused(path, scan, begin, most_pixels)
+        begin = _excused(path, scan, begin, most_pixels, alive)
         times = _decode(path, begin, most_pixels, alive)
     if not times:
         raise VideoError(
@@ -100,7 +102,13 @@ def _count(
     return replace(begin, frames=len(times), times=known)
 
 
-def _excused(path: Path, scan: Scan, begin: Timeline, most_pixels: int | None) -> Timeline:
+def _excused(
+    path: Path,
+    scan: Scan,
+    begin: Timeline,
+    most_pixels: int | None,
+    alive: Callable[[], None] | None,
+) -> Timeline:
     """How to decode a file whose faults are those of its edges, as players do.
 
     A recorded stream may end within its last picture, which is left out. Pictures behind the first
@@ -108,14 +116,16 @@ def _excused(path: Path, scan: Scan, begin: Timeline, most_pixels: int | None) -
     of them can be shown. Faults anywhere else are damage.
     """
     last = len(scan.times) - 1
-    failed = set(_failures(path, begin, most_pixels))
+    failed = set(_failures(path, begin, most_pixels, alive))
     end = last if scan.recorded and last in failed else None
     if failed <= {last if end else -1, *scan.cut_group}:
         return replace(begin, end=end, strict=failed <= {last})
     return begin
 
 
-def _failures(path: Path, begin: Timeline, most_pixels: int | None) -> Iterator[int]:
+def _failures(
+    path: Path, begin: Timeline, most_pixels: int | None, alive: Callable[[], None] | None
+) -> Iterator[int]:
     """Places of packets that a strict decoder refuses or calls corrupt, leading pictures apart."""
     with open_video(path, most_pixels) as (container, stream):
         decoder = Decoder(path, stream, begin)
@@ -123,7 +133,8 @@ def _failures(path: Path, begin: Timeline, most_pixels: int | None) -> Iterator[
             if place >= begin.entry:
                 try:
                     for _ in decoder.pictures(packet, begin.entry_time):
-                        pass
+                        if alive is not None:
+                            alive()
                 except VideoError:
                     yield place
 

@@ -154,6 +154,26 @@ def hide_some(whole: Path, path: Path) -> None:
     path.write_bytes(data)
 
 
+def test_key_frames_in_name_only_are_not_entered_twice(tmp_path, monkeypatch):
+    # Without a list of key frames, each sample of an MP4 counts as one.
+    recipe = Recipe("mpeg4", 0, open_gop=False, gop=250, times="kept", first=0, hidden=0, suffix="")
+    path = tmp_path / "a.mp4"
+    encode(path, recipe, frame_pattern(24))
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
+    with av.open(str(path)) as container:
+        assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
+    truth = shown_by_players(path)
+    entered = []
+    original = decoding.ClipDecoder.from_key
+    monkeypatch.setattr(
+        decoding.ClipDecoder,
+        "from_key",
+        lambda self, *key: entered.append(key) or original(self, *key),
+    )
+    assert_agreement(path, truth)
+    assert len(entered) == 1
+
+
 def test_hidden_pictures_are_no_frames(tmp_path):
     whole, path = tmp_path / "whole.webm", tmp_path / "a.webm"
     write_video(
