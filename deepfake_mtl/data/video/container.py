@@ -219,13 +219,12 @@ def show_headers(stream: VideoStream, packet: Packet) -> None:
     stream.codec_context.skip_frame = "DEFAULT"
 
 
-def is_hidden(stream: VideoStream, packet: Packet) -> bool:
+def is_hidden(codec: str, packet: Packet) -> bool:
     """Whether a packet holds nothing but a picture that is never shown (alt-ref frames).
 
     VP8 and VP9 say so in the first byte of a frame (RFC 6386, section 9.1; VP9 bitstream
     specification, section 6.2). A VP9 packet that ends in an index of several frames shows one.
     """
-    codec = stream.codec_context.name
     if codec not in _HIDING:
         return False
     content = memoryview(packet)

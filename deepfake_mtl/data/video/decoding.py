@@ -120,7 +120,10 @@ class ClipDecoder:
         self._geometry: Geometry | None = None
         self._latest = -1
         self._length = len(wanted)
-        self._clip = np.empty(0, np.uint8)
+        # Before the decoder takes memory, so that the next clip can have the same; turned or not,
+        # pictures have as many pixels.
+        width, height = Geometry.scaled(self._coded, self._aspect).shown
+        self._clip: NDArray[np.uint8] = np.empty(self._length * height * width * 3, np.uint8)
 
     def from_start(self, container: InputContainer) -> NDArray[np.uint8]:
         """Decode every frame up to the end of the clip, and count."""
@@ -156,7 +159,7 @@ class ClipDecoder:
         if self._geometry is None:
             self._geometry = geometry
             width, height = geometry.shown
-            self._clip = np.empty((self._length, height, width, 3), np.uint8)
+            self._clip = self._clip.reshape(self._length, height, width, 3)
         elif self._geometry != geometry:
             raise self._decoder.error("the rotation of the picture changes", number=number)
         geometry.to_rgb(frame, out=self._clip[slot])
@@ -189,8 +192,7 @@ class ClipDecoder:
             if number is None or frame.pts is None:
                 raise OrderContradictedError
             if frame.pts >= begin:
-                intra = frame.key_frame or frame.pict_type == PictureType.I
-                if number <= self._latest or (frame.pts == begin and not intra):
+                if number <= self._latest or (frame.pts == begin and not _stands_alone(frame)):
                     raise OrderContradictedError
                 self._latest = number
                 self.take(number, frame)
@@ -199,3 +201,7 @@ class ClipDecoder:
         if self.slots:
             raise self._decoder.error("decoding ended before it", number=next(iter(self.slots)))
         return self._clip
+
+
+def _stands_alone(frame: av.VideoFrame) -> bool:
+    return frame.key_frame or frame.pict_type == PictureType.I

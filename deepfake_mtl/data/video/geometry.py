@@ -1,7 +1,7 @@
 """From the samples of a decoded frame to the picture that is shown: square pixels, upright."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, cast
 
@@ -57,17 +57,21 @@ class Geometry:
             frame: A decoded frame.
             aspect: See `pixel_aspect`.
         """
-        width = max(round(frame.width * aspect), 1)
-        coded = (frame.width, frame.height)
+        upright = cls.scaled((frame.width, frame.height), aspect)
         side_data = frame.side_data.get("DISPLAYMATRIX")
         content = b"" if side_data is None else bytes(cast("Buffer", side_data))
         if len(content) < _MATRIX.size:
-            return cls(coded, width)
+            return upright
         # A sample at (x, y) is shown at (a x + c y, b x + d y), apart from a shift.
         a, b, _, c, d, *_ = _MATRIX.unpack_from(content)
         if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(coded, width, from_below=d < 0, from_right=a < 0)
-        return cls(coded, width, transposed=True, from_below=b < 0, from_right=c < 0)
+            return replace(upright, from_below=d < 0, from_right=a < 0)
+        return replace(upright, transposed=True, from_below=b < 0, from_right=c < 0)
+
+    @classmethod
+    def scaled(cls, coded: tuple[int, int], aspect: Fraction) -> "Geometry":
+        """Square pixels, and nothing turned or flipped."""
+        return cls(coded, max(round(coded[0] * aspect), 1))
 
     @property
     def shown(self) -> tuple[int, int]:

@@ -116,7 +116,7 @@ class Scan:
             recorded=container.format.name in _RECORDED,
         )
         corrupt: list[int] = []
-        hides = False
+        hides, codec = False, stream.codec_context.name
         try:
             for place, packet in enumerate(packets(container, stream)):
                 if place == 0:
@@ -127,7 +127,7 @@ class Scan:
                     scan.keys.append(place)
                 if not packet.is_discard:
                     scan.shown.append(place)
-                hides = hides or is_hidden(stream, packet)
+                hides = hides or is_hidden(codec, packet)
                 scan.times.append(packet.pts)
         except FFmpegError as error:
             raise VideoError(
