@@ -1,25 +1,29 @@
 """Deepfake detection that generalises to unseen manipulations, for PyTorch Lightning.
 
-The public names are imported on first use, so that ``import deepfake_mtl.models`` needs no more
-than torch and torchvision.
+The public names of this package and of those in it are imported on first use, so that
+``from deepfake_mtl.models import S3D`` needs no more than torch and torchvision.
 """
 
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from deepfake_mtl.data.datamodule import DeepfakeDataModule as DeepfakeDataModule
-    from deepfake_mtl.detector import Detector as Detector
-    from deepfake_mtl.errors import DeepfakeMTLError as DeepfakeMTLError
-    from deepfake_mtl.inference.video_detector import VideoDetector as VideoDetector
+from deepfake_mtl.util.lazy import lazy_names
 
-_MODULES = {
-    "DeepfakeDataModule": "deepfake_mtl.data.datamodule",
-    "DeepfakeMTLError": "deepfake_mtl.errors",
-    "Detector": "deepfake_mtl.detector",
-    "VideoDetector": "deepfake_mtl.inference.video_detector",
-}
+if TYPE_CHECKING:
+    from deepfake_mtl.data.datamodule import DeepfakeDataModule
+    from deepfake_mtl.detector import Detector
+    from deepfake_mtl.errors import DeepfakeMTLError
+    from deepfake_mtl.inference.video_detector import VideoDetector
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "data.datamodule": ("DeepfakeDataModule",),
+            "detector": ("Detector",),
+            "errors": ("DeepfakeMTLError",),
+            "inference.video_detector": ("VideoDetector",),
+        },
+    )
 
 __all__ = ["DeepfakeDataModule", "DeepfakeMTLError", "Detector", "VideoDetector", "__version__"]
 
@@ -27,9 +31,3 @@ try:
     __version__ = version("deepfake-mtl")
 except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
-
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

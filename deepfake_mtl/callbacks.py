@@ -26,15 +26,10 @@ from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.environment import environment
 from deepfake_mtl.evaluation.examples import Example, choose_examples
 from deepfake_mtl.evaluation.files import FEATURES
+from deepfake_mtl.evaluation.measuring import evaluate
 from deepfake_mtl.evaluation.page import write_page
 from deepfake_mtl.evaluation.predictions import Prediction, write_predictions
-from deepfake_mtl.evaluation.results import (
-    SCHEMA_VERSION,
-    Counts,
-    Results,
-    evaluate,
-    write_results,
-)
+from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Counts, Results, write_results
 from deepfake_mtl.evaluation.table import format_table
 from deepfake_mtl.losses import ConflictMeter
 from deepfake_mtl.metrics import VideoScores, VideoTable

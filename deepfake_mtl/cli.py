@@ -27,7 +27,11 @@ _TRAINER_COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
-    """A subcommand with a parser of its own, in a module imported only when it is run."""
+    """A subcommand with a parser of its own.
+
+    Its module is imported when the command is named. It may import only what its options need, so
+    that ``--help`` answers at once; its function ``run`` imports the rest.
+    """
 
     module: str
     help: str

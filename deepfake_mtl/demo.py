@@ -4,14 +4,15 @@ Takes a few minutes on two cores without a GPU. What is finished is not done aga
 interruption, the same command goes on.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 import time
 from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.data.records import MANIPULATIONS
-from deepfake_mtl.synthetic import SyntheticConfig, synthesize
-from deepfake_mtl.training import run_trainer_command
+from deepfake_mtl.synthetic.config import SyntheticConfig
 
 _WORLD: Final = SyntheticConfig(identities=120, seed=0, compression="c23", size=64, seconds=2.0)
 _LOSSES: Final = "configs/losses/binary_ce_manipulation_ce.yaml"
@@ -33,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and say where its page is."""
+    from deepfake_mtl.synthetic.world import synthesize
+    from deepfake_mtl.training import run_trainer_command
+
     begin = time.monotonic()
     corpus, folder = arguments.out / "corpus", arguments.out / arguments.held_out
     _say(f"1/3 A synthetic corpus of {_WORLD.identities} people in {corpus}")

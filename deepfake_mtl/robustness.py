@@ -5,17 +5,18 @@ run folder; what is finished is not done again. The figures of all are in robust
 which `deepfake-mtl report` draws curves. Options of `test`, such as --data.root, may be given.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepfake_mtl.data.degradations import TREATMENTS
+from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import RESULTS, ROBUSTNESS, ROBUSTNESS_VERSION, write_whole
 from deepfake_mtl.run_folder import results_folder
-from deepfake_mtl.training import run_trainer_command
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -75,6 +76,8 @@ def _test(
 ) -> dict[str, Any]:
     """Run a test, unless it is done, and return its results."""
     if not path.is_file():
+        from deepfake_mtl.training import run_trainer_command
+
         more = [] if degradation is None else [f"--data.degradation={degradation}"]
         run_trainer_command(["test", *words, *more])
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

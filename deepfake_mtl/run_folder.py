@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepfake_mtl.data.degradations import parse_degradation
+from deepfake_mtl.data.treatments import parse_degradation
 
 
 def results_folder(run: Path, test_on: str | None, degradation: str | None) -> Path:

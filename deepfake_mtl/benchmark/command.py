@@ -5,6 +5,8 @@ fails; goes on after an interruption with the same command. `deepfake-mtl report
 and a page of it. Options of `fit` and `test`, such as --data.root, hold for all runs.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 import shlex
 import sys
@@ -150,9 +152,8 @@ def _check(runs: Sequence[Run], base: Base) -> dict[str, str]:
     Raises:
         DeepfakeMTLError: A configuration is wrong, or videos are missing.
     """
-    # Seconds of importing that --help does without.
-    from deepfake_mtl.data.datamodule import DeepfakeDataModule  # noqa: PLC0415
-    from deepfake_mtl.training import resolve_config  # noqa: PLC0415
+    from deepfake_mtl.data.datamodule import DeepfakeDataModule
+    from deepfake_mtl.training import resolve_config
 
     checked: dict[tuple[str, ...], None] = {}
     folds: dict[str, str] = {}

@@ -1,7 +1,21 @@
 """Checkpoints of a training: written whole, and gone on from to the last bit."""
 
-from deepfake_mtl.checkpoints.files import WholeCheckpointIO
-from deepfake_mtl.checkpoints.last import LastCheckpoint
-from deepfake_mtl.checkpoints.random_states import RandomStates
+from typing import TYPE_CHECKING
+
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.checkpoints.files import WholeCheckpointIO
+    from deepfake_mtl.checkpoints.last import LastCheckpoint
+    from deepfake_mtl.checkpoints.random_states import RandomStates
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "files": ("WholeCheckpointIO",),
+            "last": ("LastCheckpoint",),
+            "random_states": ("RandomStates",),
+        },
+    )
 
 __all__ = ["LastCheckpoint", "RandomStates", "WholeCheckpointIO"]

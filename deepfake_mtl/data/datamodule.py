@@ -31,7 +31,7 @@ from deepfake_mtl.data.corpora import (
 )
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
-from deepfake_mtl.data.degradations import Degraded, parse_degradation
+from deepfake_mtl.data.degradations import Degraded
 from deepfake_mtl.data.loading import EpochPlace, TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
@@ -47,6 +47,7 @@ from deepfake_mtl.data.transforms import (
     ClipTransform,
     EvaluationTransform,
 )
+from deepfake_mtl.data.treatments import parse_degradation
 from deepfake_mtl.data.workers import begin_worker
 from deepfake_mtl.errors import (
     CheckpointError,
@@ -158,7 +159,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             `deepfake_mtl.data.corpora.CORPORA`, or the folder of a store of face crops. Its
             official test list is tested, or all of it where there is none.
         degradation: What is done to the clips of a test or a prediction, ``<treatment>:<strength>``
-            such as ``jpeg:50``; see `deepfake_mtl.data.degradations.TREATMENTS`.
+            such as ``jpeg:50``; see `deepfake_mtl.data.treatments.TREATMENTS`.
         allow_other_crops: Go on with a checkpoint that was trained on crops made otherwise.
         seed: Base of all random choices; ``null`` takes Lightning's ``seed_everything``.
     """

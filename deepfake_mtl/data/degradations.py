@@ -7,7 +7,6 @@ strength means the same whatever the resolution of a corpus.
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import av
@@ -16,29 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.transforms import ClipTransform
+from deepfake_mtl.data.treatments import parse_degradation
 from deepfake_mtl.data.video.colours import to_rgb
-from deepfake_mtl.errors import ConfigurationError
 
 Clip = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """One kind of degradation.
-
-    Attributes:
-        apply: From a clip (T, H, W, 3), a strength and a source of chance to a clip of that shape.
-        unit: What a strength means.
-        strengths: Those of a robustness test, from weak to strong.
-        low: Least strength.
-        high: Greatest strength.
-    """
-
-    apply: Callable[[Clip, float, np.random.Generator], Clip]
-    unit: str
-    strengths: tuple[float, ...]
-    low: float
-    high: float
 
 
 class Degraded:
@@ -46,7 +26,8 @@ class Degraded:
 
     Args:
         transform: Brings clips to the size of the network.
-        degradation: ``<treatment>:<strength>``, for example ``jpeg:50``; see `TREATMENTS`.
+        degradation: ``<treatment>:<strength>``, for example ``jpeg:50``; see
+            `deepfake_mtl.data.treatments.TREATMENTS`.
 
     Raises:
         ConfigurationError: The treatment is unknown, or its strength out of range.
@@ -61,32 +42,7 @@ class Degraded:
         """See `deepfake_mtl.data.transforms.ClipTransform`."""
         clip = self._transform(frames, seed)
         generator = np.random.default_rng(list(seed))
-        return TREATMENTS[self._name].apply(clip, self._strength, generator)
-
-
-def parse_degradation(text: str) -> tuple[str, float]:
-    """Split ``<treatment>:<strength>``.
-
-    Raises:
-        ConfigurationError: The treatment is unknown, or its strength no number or out of range.
-    """
-    name, _, number = text.partition(":")
-    treatment = TREATMENTS.get(name)
-    if treatment is None:
-        raise ConfigurationError(
-            f"degradation {text!r}: expected <treatment>:<strength>, with one of "
-            f"{', '.join(TREATMENTS)}; for example jpeg:50"
-        )
-    try:
-        strength = float(number)
-    except ValueError:
-        strength = float("nan")
-    if not treatment.low <= strength <= treatment.high:
-        raise ConfigurationError(
-            f"degradation {text!r}: the strength is {treatment.unit}, from {treatment.low:g} to "
-            f"{treatment.high:g}"
-        )
-    return name, strength
+        return _APPLY[self._name](clip, self._strength, generator)
 
 
 def _jpeg(clip: Clip, quality: float, _: np.random.Generator) -> Clip:
@@ -147,12 +103,12 @@ def _drop(clip: Clip, share: float, generator: np.random.Generator) -> Clip:
     return clip[np.maximum.accumulate(shown)]
 
 
-TREATMENTS: Final[Mapping[str, Treatment]] = {
-    "jpeg": Treatment(_jpeg, "JPEG quality", (90, 70, 50, 30, 10), 1, 100),
-    "h264": Treatment(_h264, "H.264 rate factor (crf)", (18, 23, 28, 33, 38), 0, 51),
-    "blur": Treatment(_blur, "deviation in pixels", (0.5, 1, 1.5, 2, 3), 0.1, 50),
-    "noise": Treatment(_noise, "deviation in grey levels", (2, 4, 8, 12, 16), 0, 255),
-    "downscale": Treatment(_downscale, "side in pixels", (112, 96, 80, 64, 48, 32), 1, 100_000),
-    "drop": Treatment(_drop, "share of frames lost", (0.1, 0.2, 0.3, 0.5, 0.7), 0, 1),
+_APPLY: Final[Mapping[str, Callable[[Clip, float, np.random.Generator], Clip]]] = {
+    "jpeg": _jpeg,
+    "h264": _h264,
+    "blur": _blur,
+    "noise": _noise,
+    "downscale": _downscale,
+    "drop": _drop,
 }
-"""All kinds of degradation, by name."""
+"""What each treatment does to a clip (T, H, W, 3), with a strength and a source of chance."""

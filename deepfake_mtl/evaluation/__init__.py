@@ -1,15 +1,35 @@
-"""From predictions of videos to figures, tables and files; knows no Lightning.
+"""From predictions of videos to figures, tables and files; knows no Lightning."""
 
-The page with pictures is in `deepfake_mtl.evaluation.page`, which alone needs matplotlib and
-jinja2, and is therefore not imported here.
-"""
+from typing import TYPE_CHECKING
 
-from deepfake_mtl.evaluation.conflict import ConflictRow
-from deepfake_mtl.evaluation.environment import environment
-from deepfake_mtl.evaluation.examples import Example, choose_examples
-from deepfake_mtl.evaluation.predictions import Prediction, read_predictions, write_predictions
-from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results, evaluate, write_results
-from deepfake_mtl.evaluation.table import format_table
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.evaluation.conflict import ConflictRow
+    from deepfake_mtl.evaluation.examples import Example, choose_examples
+    from deepfake_mtl.evaluation.measuring import evaluate
+    from deepfake_mtl.evaluation.predictions import Prediction, read_predictions, write_predictions
+    from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results, write_results
+    from deepfake_mtl.evaluation.table import format_table
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "conflict": ("ConflictRow",),
+            "examples": (
+                "Example",
+                "choose_examples",
+            ),
+            "predictions": (
+                "Prediction",
+                "read_predictions",
+                "write_predictions",
+            ),
+            "measuring": ("evaluate",),
+            "results": ("SCHEMA_VERSION", "Results", "write_results"),
+            "table": ("format_table",),
+        },
+    )
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -18,7 +38,6 @@ __all__ = [
     "Prediction",
     "Results",
     "choose_examples",
-    "environment",
     "evaluate",
     "format_table",
     "read_predictions",

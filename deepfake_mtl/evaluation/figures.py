@@ -1,11 +1,9 @@
 """The pictures of a results page, as text that goes into HTML."""
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,7 +23,9 @@ from deepfake_mtl.evaluation.drawing import (
     svg_of,
 )
 from deepfake_mtl.evaluation.predictions import Group
-from deepfake_mtl.metrics.binary import RocCurve
+
+if TYPE_CHECKING:  # PyTorch, which nothing else here needs
+    from deepfake_mtl.metrics.binary import RocCurve
 
 NAMES: Final[Mapping[Group, str]] = {
     "original": "originals",
@@ -37,7 +37,7 @@ NAMES: Final[Mapping[Group, str]] = {
 _COLOURS: Final[Mapping[Group, str]] = dict(zip(NAMES, GROUP_COLOURS, strict=True))
 
 
-def roc_svg(curves: Mapping[Group, tuple[RocCurve, float]]) -> str:
+def roc_svg(curves: "Mapping[Group, tuple[RocCurve, float]]") -> str:
     """Draws the ROC of seen and of held-out manipulations on one pair of axes.
 
     Args:
@@ -150,24 +150,3 @@ def stage_svg(stage: int, stages: int, name: str) -> str:
         axes.axis("off")
         axes.plot([0.2, 2, 3.8], [0, 0, 0], markevery=[1], **line_style(stage, stages))
         return svg_of(figure, "Line")
-
-
-def frames_as_png(frames: NDArray[np.uint8], count: int = 6, side: int = 192) -> list[str]:
-    """Encodes evenly spread frames of a clip.
-
-    Args:
-        frames: Uint8 array (T, H, W, 3), RGB, T >= 1.
-        count: At most so many frames.
-        side: Frames whose longer side, in pixels, is above this are scaled down to it.
-
-    Returns:
-        ``data:`` addresses of PNG pictures.
-    """
-    places = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    pictures = []
-    scale = min(1, side / max(frames.shape[1:3]))
-    for frame in frames[places]:
-        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        _, png = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        pictures.append(f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}")
-    return pictures

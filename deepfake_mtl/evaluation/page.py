@@ -13,6 +13,7 @@ from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
 from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.frames import frames_as_png
 from deepfake_mtl.evaluation.predictions import Group, Prediction
 from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.evaluation.results import Results
@@ -154,5 +155,5 @@ def _card(example: Example) -> _Card:
     return {
         "prediction": prediction,
         "verdict": f"called {called}, {'rightly' if prediction.is_right else 'wrongly'}",
-        "frames": figures.frames_as_png(example.frames),
+        "frames": frames_as_png(example.frames),
     }

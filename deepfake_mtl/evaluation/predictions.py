@@ -152,9 +152,9 @@ def _parse(path: Path, lines: Iterator[list[str]]) -> Iterator[Prediction]:
                 key,
                 method,
                 {"0": False, "1": True}[label],
-                float(score),
+                _finite(score),
                 int(clips),
-                dict(zip(names, map(float, outputs), strict=True)),
+                dict(zip(names, map(_finite, outputs), strict=True)),
                 tuple(identities.split()),
             )
         except (ValueError, KeyError):
@@ -162,3 +162,10 @@ def _parse(path: Path, lines: Iterator[list[str]]) -> Iterator[Prediction]:
                 f"{path}: line {number} does not fit the columns {','.join(header)}; "
                 "write the file again with `deepfake-mtl test`"
             ) from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number

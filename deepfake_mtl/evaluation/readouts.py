@@ -4,31 +4,15 @@ A readout's first class is what is real, so each readout also says how probably 
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
-from deepfake_mtl.evaluation.reports import Reports, report_sets
+from deepfake_mtl.evaluation.reports import report_sets
+from deepfake_mtl.evaluation.results import Confusion, Readout
 from deepfake_mtl.metrics import confusion_matrix
-
-
-class Confusion(TypedDict):
-    """What a readout takes videos for; rows of the counts are the truth."""
-
-    labels: list[str]
-    counts: list[list[int]]
-
-
-class Readout(Reports):
-    """All figures of one readout."""
-
-    classes: list[str]
-    class_accuracy: float | None  # mean over the classes, without videos that were held out
-    chance: float | None  # of these classes
-    confusion: Confusion | None  # None where the classes are not methods
 
 
 def evaluate_readouts(

@@ -1,21 +1,14 @@
 """Real against fake: what was held out, and what was seen in training."""
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction
+from deepfake_mtl.evaluation.results import Reports
 from deepfake_mtl.metrics import binary_report
-
-
-class Reports(TypedDict):
-    """Figures of originals against manipulations; None where there is no such manipulation."""
-
-    held_out: dict[str, float | None] | None
-    seen: dict[str, float | None] | None
 
 
 def report_sets(

@@ -1,22 +1,14 @@
-"""The figures of a test, and the file ``results.json`` that holds them."""
+"""The file ``results.json``, which holds the figures of a test."""
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Final, NotRequired, TypedDict
 
-import torch
-from torch import Tensor
-
-from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.files import RESULTS, write_whole
-from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
-from deepfake_mtl.evaluation.readouts import Readout, evaluate_readouts
-from deepfake_mtl.evaluation.reports import Reports, report_sets
-from deepfake_mtl.metrics import recall_by_method
 
 SCHEMA_VERSION: Final = 2
 """Raised whenever a key of ``results.json`` changes its meaning or its place."""
@@ -57,6 +49,29 @@ class Recall(TypedDict):
     held_out: bool
 
 
+class Reports(TypedDict):
+    """Figures of originals against manipulations; None where there is no such manipulation."""
+
+    held_out: dict[str, float | None] | None
+    seen: dict[str, float | None] | None
+
+
+class Confusion(TypedDict):
+    """What a readout takes videos for; rows of the counts are the truth."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Readout(Reports):
+    """All figures of one readout."""
+
+    classes: list[str]
+    class_accuracy: float | None  # mean over the classes, without videos that were held out
+    chance: float | None  # of these classes
+    confusion: Confusion | None  # None where the classes are not methods
+
+
 class Figures(Reports):
     """All figures of one test; those of the sets and methods are of the score of a video."""
 
@@ -80,33 +95,6 @@ class Results(TypedDict):
     command: NotRequired[str]
 
 
-def evaluate(
-    predictions: Sequence[Prediction], held_out: Sequence[str], threshold: float | None
-) -> Figures:
-    """Computes the figures of the manipulations that were held out and of those that were seen.
-
-    Args:
-        predictions: One for each video of the test set: originals and all manipulations.
-        held_out: Names of the manipulations that were not trained on; may be empty.
-        threshold: The threshold calibrated on validation videos, or None if there is none.
-
-    Returns:
-        ``held_out`` and ``seen``: `deepfake_mtl.metrics.binary_report` of the originals together
-        with the manipulations that were held out, or with all others; None if there is no such
-        manipulation. ``recall`` for each method in the test set. ``readouts``: see
-        `deepfake_mtl.evaluation.readouts.evaluate_readouts`.
-
-    Raises:
-        DeepfakeMTLError: If a score is not finite.
-    """
-    scores = torch.tensor([each.score for each in predictions], dtype=torch.float64)
-    return {
-        **report_sets(predictions, scores, held_out, threshold),
-        "recall": _recall(predictions, scores, held_out, threshold),
-        "readouts": evaluate_readouts(predictions, held_out),
-    }
-
-
 def write_results(folder: Path, results: Mapping[str, object]) -> Path:
     """Writes ``results.json``.
 
@@ -127,31 +115,6 @@ def write_results(folder: Path, results: Mapping[str, object]) -> Path:
     ordered = {key: results[key] for key in [*known, *sorted(results.keys() - set(known))]}
     text = json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     return write_whole(folder / RESULTS, text + "\n")
-
-
-def _recall(
-    predictions: Sequence[Prediction],
-    scores: Tensor,
-    held_out: Sequence[str],
-    threshold: float | None,
-) -> dict[str, Recall]:
-    methods = sort_methods({ORIGINAL, *(each.method for each in predictions)})
-    labels = torch.tensor([methods.index(each.method) for each in predictions], dtype=torch.int64)
-    videos = torch.bincount(labels, minlength=len(methods)).tolist()
-    fixed = recall_by_method(scores, labels, methods)
-    calibrated: dict[str, float | None] = dict.fromkeys(methods)
-    if threshold is not None:
-        calibrated = recall_by_method(scores, labels, methods, threshold)
-    return {
-        method: {
-            "videos": count,
-            "recall": fixed[method],
-            "recall_calibrated": calibrated[method],
-            "held_out": method in held_out,
-        }
-        for method, count in zip(methods, videos, strict=True)
-        if count
-    }
 
 
 def _require_finite(value: object, place: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.results import Results
-from deepfake_mtl.metrics.neighbours import NEIGHBOURS
+from deepfake_mtl.metrics.names import NEIGHBOURS
 
 ABSENT: Final = "\N{EN DASH}"
 """Stands for a figure that does not exist."""

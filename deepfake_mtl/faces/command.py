@@ -4,23 +4,21 @@ An interrupted run is finished by the same command; a finished one does nothing.
 missing, show no usable face or cannot be read are listed with the reason in report.csv.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepfake_mtl.data.corpora import CORPORA, FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.base import NATIVE
 from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
 from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
-from deepfake_mtl.data.store import FaceStore
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.faces.contact_sheet import contact_sheet
-from deepfake_mtl.faces.cropping import CropSource
-from deepfake_mtl.faces.detection import find_detector_model
-from deepfake_mtl.faces.outcomes import summarise
-from deepfake_mtl.faces.preparation import prepare
-from deepfake_mtl.faces.tracks import TrackSettings, tracking_of
+
+if TYPE_CHECKING:
+    from deepfake_mtl.faces.cropping import CropSource
 
 SHEET: Final = "contact_sheet.png"
 
@@ -103,6 +101,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if videos had to be left out or are missing."""
+    from deepfake_mtl.data.store import FaceStore
+    from deepfake_mtl.faces.contact_sheet import contact_sheet
+    from deepfake_mtl.faces.outcomes import summarise
+    from deepfake_mtl.faces.preparation import prepare
+
     if arguments.workers < 1:
         raise ConfigurationError(f"--workers is {arguments.workers}: at least 1")
     corpus = open_corpus(
@@ -116,7 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
     return _INCOMPLETE if any(each.status in incomplete for each in outcomes) else 0
 
 
-def _source(arguments: argparse.Namespace) -> CropSource:
+def _source(arguments: argparse.Namespace) -> "CropSource":
+    from deepfake_mtl.faces.cropping import CropSource
+    from deepfake_mtl.faces.detection import find_detector_model
+    from deepfake_mtl.faces.tracks import TrackSettings, tracking_of
+
     tracking = TrackSettings()
     model = None
     if arguments.detector == "yunet":

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import VideoError
+from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.verdict import ClipScore
-from deepfake_mtl.inference.video import Limits, decode
+from deepfake_mtl.inference.video import decode
 from deepfake_mtl.inference.video_detector import Examination, Progress
 
 _LONGEST: Final = 1280

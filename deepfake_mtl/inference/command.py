@@ -5,6 +5,8 @@ already is not done again. Videos are judged in other processes: one that crashe
 never ends, is an answer, too.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 import os
 from pathlib import Path
@@ -12,10 +14,9 @@ from typing import Final, Literal
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.answer_files import INDEX, TABLE
-from deepfake_mtl.inference.batch import exit_status, judge_all
 from deepfake_mtl.inference.inputs import NOT_NAMED, find_inputs, shown
+from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
-from deepfake_mtl.inference.video import Limits
 from deepfake_mtl.inference.workers import WorkerSettings
 
 _LIMITS: Final = Limits()
@@ -108,6 +109,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 if a video could not be judged, 130 when interrupted."""
+    from deepfake_mtl.inference.batch import exit_status, judge_all
+
     options = DetectOptions(
         threshold=_threshold(arguments.threshold),
         step=arguments.step,

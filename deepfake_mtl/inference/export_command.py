@@ -4,11 +4,10 @@ It holds the weights as safetensors, a configuration, a model card, and the netw
 traces it. `deepfake-mtl detect` takes it in the place of a checkpoint; no Lightning is needed.
 """
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 from pathlib import Path
-
-from deepfake_mtl.inference.export import PROGRAM, export_detector
-from deepfake_mtl.inference.loading import load_detector
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from deepfake_mtl.inference.export import PROGRAM, export_detector
+    from deepfake_mtl.inference.loading import load_detector
+
     exported = export_detector(load_detector(arguments.ckpt_path), arguments.out)
     if exported.difference is None:
         print(f"{PROGRAM} was left out: the network cannot be traced ({exported.untraced})")

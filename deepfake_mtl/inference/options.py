@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.inference.video import Limits
+from deepfake_mtl.inference.limits import Limits
 
 CALIBRATED: Final = "calibrated"
 

@@ -3,10 +3,36 @@
 This package needs torch and torchvision only; `GradientSurgery` needs TorchJD as well.
 """
 
-from deepfake_mtl.losses.balancing import FixedWeights, LossBalance, UncertaintyWeights
-from deepfake_mtl.losses.conflict import ConflictMeter, GradientConflict, gradient_conflict
-from deepfake_mtl.losses.contrastive import label_informed_info_nce, nearest_key_accuracy
-from deepfake_mtl.losses.surgery import GradientSurgery
+from typing import TYPE_CHECKING
+
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.losses.balancing import FixedWeights, LossBalance, UncertaintyWeights
+    from deepfake_mtl.losses.conflict import ConflictMeter, GradientConflict, gradient_conflict
+    from deepfake_mtl.losses.contrastive import label_informed_info_nce, nearest_key_accuracy
+    from deepfake_mtl.losses.surgery import GradientSurgery
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "balancing": (
+                "FixedWeights",
+                "LossBalance",
+                "UncertaintyWeights",
+            ),
+            "conflict": (
+                "ConflictMeter",
+                "GradientConflict",
+                "gradient_conflict",
+            ),
+            "contrastive": (
+                "label_informed_info_nce",
+                "nearest_key_accuracy",
+            ),
+            "surgery": ("GradientSurgery",),
+        },
+    )
 
 __all__ = [
     "ConflictMeter",

@@ -3,19 +3,49 @@
 Knows tensors only, neither Lightning nor disks.
 """
 
-from deepfake_mtl.metrics.binary import (
-    accuracy,
-    average_precision,
-    balanced_accuracy,
-    binary_report,
-    calibrate_threshold,
-    equal_error_rate,
-    roc_auc,
-    roc_curve,
-)
-from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
-from deepfake_mtl.metrics.neighbours import neighbour_vote
-from deepfake_mtl.metrics.video import VideoScores, VideoTable
+from typing import TYPE_CHECKING
+
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.metrics.binary import (
+        accuracy,
+        average_precision,
+        balanced_accuracy,
+        binary_report,
+        calibrate_threshold,
+        equal_error_rate,
+        roc_auc,
+        roc_curve,
+    )
+    from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
+    from deepfake_mtl.metrics.neighbours import neighbour_vote
+    from deepfake_mtl.metrics.video import VideoScores, VideoTable
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "binary": (
+                "accuracy",
+                "average_precision",
+                "balanced_accuracy",
+                "binary_report",
+                "calibrate_threshold",
+                "equal_error_rate",
+                "roc_auc",
+                "roc_curve",
+            ),
+            "manipulation": (
+                "confusion_matrix",
+                "recall_by_method",
+            ),
+            "neighbours": ("neighbour_vote",),
+            "video": (
+                "VideoScores",
+                "VideoTable",
+            ),
+        },
+    )
 
 __all__ = [
     "VideoScores",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.metrics.alarms import count_alarms
 
 _ROUNDING = 1e-3
 
@@ -242,11 +243,9 @@ def _has_both(fake: Tensor) -> bool:
 
 def _alarms(scores: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Numbers of false and of true alarms at each threshold, which falls from infinity."""
-    order = scores.argsort(descending=True)
-    scores, fake = scores[order], fake[order]
-    last_of_level = torch.cat([scores[1:] != scores[:-1], torch.tensor([True])])
-    nothing = torch.zeros(1, dtype=torch.int64)
-    true_alarms = torch.cat([nothing, fake.cumsum(0)[last_of_level]])
-    false_alarms = torch.cat([nothing, (~fake).cumsum(0)[last_of_level]])
-    thresholds = torch.cat([scores.new_tensor([torch.inf]), scores[last_of_level]])
-    return false_alarms, true_alarms, thresholds
+    false_alarms, true_alarms, thresholds = count_alarms(scores.numpy(), fake.numpy())
+    return (
+        torch.from_numpy(false_alarms),
+        torch.from_numpy(true_alarms),
+        torch.from_numpy(thresholds),
+    )

@@ -1,13 +1,8 @@
 """Classes by a vote of the nearest keys."""
 
-from typing import Final
-
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-NEIGHBOURS: Final = "_neighbours"
-"""What the name of a readout ends with that is such a vote."""
 
 
 @torch.no_grad()

@@ -1,10 +1,11 @@
 """The command ``deepfake-mtl synthesize``."""
 
+# ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
+
 import argparse
 from pathlib import Path
 
 from deepfake_mtl.synthetic.config import RATE_FACTORS, SyntheticConfig
-from deepfake_mtl.synthetic.world import synthesize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: If an option is out of range, or ROOT holds something else.
     """
+    from deepfake_mtl.synthetic.world import synthesize
+
     config = SyntheticConfig(
         identities=arguments.identities,
         seed=arguments.seed,

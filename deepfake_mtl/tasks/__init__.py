@@ -1,9 +1,35 @@
 """Tasks: what a detector learns from the features of its encoder."""
 
-from deepfake_mtl.tasks.base import Features, Task, TaskStep
-from deepfake_mtl.tasks.contrast import BinaryContrast, ContrastiveTask, ManipulationContrast
-from deepfake_mtl.tasks.cross_entropy import BinaryCrossEntropy, ManipulationCrossEntropy
-from deepfake_mtl.tasks.moco import MoCoSettings
+from typing import TYPE_CHECKING
+
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.tasks.base import Features, Task, TaskStep
+    from deepfake_mtl.tasks.contrast import BinaryContrast, ContrastiveTask, ManipulationContrast
+    from deepfake_mtl.tasks.cross_entropy import BinaryCrossEntropy, ManipulationCrossEntropy
+    from deepfake_mtl.tasks.moco import MoCoSettings
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "base": (
+                "Features",
+                "Task",
+                "TaskStep",
+            ),
+            "contrast": (
+                "BinaryContrast",
+                "ContrastiveTask",
+                "ManipulationContrast",
+            ),
+            "cross_entropy": (
+                "BinaryCrossEntropy",
+                "ManipulationCrossEntropy",
+            ),
+            "moco": ("MoCoSettings",),
+        },
+    )
 
 __all__ = [
     "BinaryContrast",

@@ -5,7 +5,8 @@ from torch.nn import functional
 
 from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
-from deepfake_mtl.metrics.neighbours import NEIGHBOURS, neighbour_vote
+from deepfake_mtl.metrics.names import NEIGHBOURS
+from deepfake_mtl.metrics.neighbours import neighbour_vote
 from deepfake_mtl.models import KeyQueue, MLPHead, MomentumCopy
 from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings

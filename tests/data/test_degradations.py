@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_mtl.data.degradations import TREATMENTS, Degraded, parse_degradation
+from deepfake_mtl.data.degradations import Degraded
 from deepfake_mtl.data.transforms import EvaluationTransform
+from deepfake_mtl.data.treatments import TREATMENTS, parse_degradation
 from deepfake_mtl.errors import ConfigurationError
 from tests.data.videos import frame_pattern
 

@@ -13,7 +13,7 @@ import pytest
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation import Example, Prediction
-from deepfake_mtl.evaluation.figures import frames_as_png
+from deepfake_mtl.evaluation.frames import frames_as_png
 from deepfake_mtl.evaluation.page import write_page
 from tests.evaluation import world
 

@@ -14,13 +14,13 @@ from deepfake_mtl.evaluation import (
     Prediction,
     Results,
     choose_examples,
-    environment,
     evaluate,
     read_predictions,
     write_predictions,
     write_results,
 )
 from deepfake_mtl.evaluation.conflict import conflict_series
+from deepfake_mtl.evaluation.environment import environment
 from tests.evaluation import world
 
 THRESHOLD = 0.431
@@ -201,6 +201,8 @@ def test_predictions_are_read_back_to_the_last_bit(tmp_path):
         ("key,method,identities,label,score,clips\na,b,c,1,0.5\n", "line 2"),
         ("key,method,identities,label,score,clips\na,b,c d,1,0.5,1\na,b,c,maybe,0.5,1\n", "line 3"),
         ("key,method,identities,label,score,clips\na,b,c,1,0.5,1,7\n", "line 2"),
+        ("key,method,identities,label,score,clips\na,b,c,1,nan,1\n", "line 2"),
+        ("key,method,identities,label,score,clips,a/b\na,b,c,1,0.5,1,inf\n", "line 2"),
     ],
 )
 def test_what_is_no_predictions_file_is_named(tmp_path, content, message):

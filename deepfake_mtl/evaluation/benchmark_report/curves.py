@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deepfake_mtl.errors import DeepfakeMTLError
@@ -15,7 +14,7 @@ from deepfake_mtl.evaluation.benchmark_report.cells import SetName, scored_set
 from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Run
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.files import ROBUSTNESS, ROBUSTNESS_VERSION
-from deepfake_mtl.metrics import roc_curve
+from deepfake_mtl.metrics.alarms import count_alarms
 
 FALSE_ALARMS: Final = np.linspace(0, 1, 101)
 """Where the mean ROC of several seeds is computed."""
@@ -37,9 +36,10 @@ def mean_roc(runs: Sequence[Run]) -> NDArray[np.float64] | None:
         if run.test is None:
             continue
         scored = scored_set(run.test, "held_out")
-        curve = roc_curve(torch.from_numpy(scored.scores), torch.from_numpy(scored.fake))
-        if curve is not None:
-            curves.append(np.interp(FALSE_ALARMS, curve.fpr.numpy(), curve.tpr.numpy()))
+        false_alarms, true_alarms, _ = count_alarms(scored.scores, scored.fake)
+        if false_alarms[-1] and true_alarms[-1]:
+            rates = false_alarms / false_alarms[-1], true_alarms / true_alarms[-1]
+            curves.append(np.interp(FALSE_ALARMS, *rates))
     return np.mean(curves, axis=0) if curves else None
 
 

@@ -1,0 +1,65 @@
+"""The figures of a test, from its predictions."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from deepfake_mtl.data.records import ORIGINAL
+from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
+from deepfake_mtl.evaluation.readouts import evaluate_readouts
+from deepfake_mtl.evaluation.reports import report_sets
+from deepfake_mtl.evaluation.results import Figures, Recall
+from deepfake_mtl.metrics import recall_by_method
+
+
+def evaluate(
+    predictions: Sequence[Prediction], held_out: Sequence[str], threshold: float | None
+) -> Figures:
+    """Computes the figures of the manipulations that were held out and of those that were seen.
+
+    Args:
+        predictions: One for each video of the test set: originals and all manipulations.
+        held_out: Names of the manipulations that were not trained on; may be empty.
+        threshold: The threshold calibrated on validation videos, or None if there is none.
+
+    Returns:
+        ``held_out`` and ``seen``: `deepfake_mtl.metrics.binary_report` of the originals together
+        with the manipulations that were held out, or with all others; None if there is no such
+        manipulation. ``recall`` for each method in the test set. ``readouts``: see
+        `deepfake_mtl.evaluation.readouts.evaluate_readouts`.
+
+    Raises:
+        DeepfakeMTLError: If a score is not finite.
+    """
+    scores = torch.tensor([each.score for each in predictions], dtype=torch.float64)
+    return {
+        **report_sets(predictions, scores, held_out, threshold),
+        "recall": _recall(predictions, scores, held_out, threshold),
+        "readouts": evaluate_readouts(predictions, held_out),
+    }
+
+
+def _recall(
+    predictions: Sequence[Prediction],
+    scores: Tensor,
+    held_out: Sequence[str],
+    threshold: float | None,
+) -> dict[str, Recall]:
+    methods = sort_methods({ORIGINAL, *(each.method for each in predictions)})
+    labels = torch.tensor([methods.index(each.method) for each in predictions], dtype=torch.int64)
+    videos = torch.bincount(labels, minlength=len(methods)).tolist()
+    fixed = recall_by_method(scores, labels, methods)
+    calibrated: dict[str, float | None] = dict.fromkeys(methods)
+    if threshold is not None:
+        calibrated = recall_by_method(scores, labels, methods, threshold)
+    return {
+        method: {
+            "videos": count,
+            "recall": fixed[method],
+            "recall_calibrated": calibrated[method],
+            "held_out": method in held_out,
+        }
+        for method, count in zip(methods, videos, strict=True)
+        if count
+    }
