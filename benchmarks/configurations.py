@@ -18,6 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from deepfake_mtl.util.machine import usable_cores
+
 CONFIGURATIONS = (
     "binary_ce",
     "binary_con",
@@ -83,7 +85,7 @@ def run(name: str, seed: int, corpus: Path, arguments: argparse.Namespace) -> No
         "--trainer.enable_model_summary=false",
     ]
     resume = [f"--ckpt_path={last}"] if last.is_file() else []
-    threads = max(len(os.sched_getaffinity(0)) // arguments.jobs, 1)
+    threads = max(usable_cores() // arguments.jobs, 1)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log:

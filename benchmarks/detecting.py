@@ -10,21 +10,23 @@ so many minutes, judges each of the long files in a process of its own, and prin
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
+import psutil
 import torch
 
 from deepfake_mtl.inference import DetectOptions, VideoDetector
 from deepfake_mtl.inference.video import inspect
+from deepfake_mtl.util.machine import peak_memory
 
 _BATCH = 4
 
@@ -52,7 +54,9 @@ def main() -> None:
 
 def measure(video: Path, checkpoint: Path, options: DetectOptions, rounds: int) -> dict[str, Any]:
     """Seconds of processor and of the clock, for each part."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with suppress(AttributeError):  # macOS binds no process to a core
+        process = psutil.Process()
+        process.cpu_affinity([min(process.cpu_affinity())])
     torch.set_num_threads(1)
     detector = VideoDetector.from_checkpoint(checkpoint, options)
     verdict = detector(video)
@@ -143,22 +147,16 @@ def alone(video: Path, checkpoint: Path, options: DetectOptions) -> dict[str, An
     """Judge a video; its frames and the peak memory of this process before and after, in MB."""
     torch.set_num_threads(1)
     detector = VideoDetector.from_checkpoint(checkpoint, options)
-    before, began = peak(), time.process_time()
+    before, began = peak_memory() >> 20, time.process_time()
     verdict = detector(video)
     return {
         "frames": verdict.file.frames,
         "clips": sum(len(face.clips) for face in verdict.faces),
         "faces": len(verdict.faces),
         "before": before,
-        "peak": peak(),
+        "peak": peak_memory() >> 20,
         "seconds": time.process_time() - began,
     }
-
-
-def peak() -> int:
-    """The most memory that this process has held so far, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deepfake_mtl.inference.answer_files import Job
 from deepfake_mtl.inference.inputs import answer_name
 from deepfake_mtl.inference.options import DetectOptions
-from deepfake_mtl.inference.workers import Workers, WorkerSettings, processor_time
+from deepfake_mtl.inference.workers import Workers, WorkerSettings
+from deepfake_mtl.util.machine import private_memory, processor_time
 from tests.inference.mutations import mutate
 
 
@@ -77,7 +78,7 @@ def judge(
             if answer.content is None:
                 died.append(f"{answer.job.video.name} {broken[answer.job.video]}: {answer.reason}")
             else:
-                memory += [resident(worker.process.pid) for worker in workers._idle]
+                memory += [private_memory(worker.process.pid) >> 20 for worker in workers._idle]
     finally:
         workers.close()
     quarter = max(len(memory) // 4, 1)
@@ -96,12 +97,6 @@ def kind(content: dict[str, Any]) -> str:
         return str(content["status"])
     reason = content["error"].partition(": ")[2].partition(";")[0]
     return re.sub(r"\d+", "N", reason)
-
-
-def resident(process: int | None) -> int:
-    """Megabytes that a process holds."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def describe(result: dict[str, Any]) -> str:

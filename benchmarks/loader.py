@@ -16,11 +16,13 @@ from statistics import median
 from typing import Any
 
 import cv2
+import psutil
 import torch
 from torch.utils.data import default_collate
 
 from deepfake_mtl.data.clips import TrainingClips
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.util.machine import processor_time
 
 BATCH = 16
 
@@ -80,12 +82,12 @@ def time_loader(datamodule: DeepfakeDataModule, epochs: int) -> dict[str, Any]:
     workers: list[int] = []
     for epoch in range(epochs + 1):
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        began, before = time.perf_counter(), [_cpu_seconds(worker) for worker in workers]
+        began, before = time.perf_counter(), [processor_time(worker) for worker in workers]
         clips = sum(len(batch["clip"]) for batch in loader)
         wall = time.perf_counter() - began
         if epoch > 0:  # the first one starts the workers
             rates.append(clips / wall)
-            after = [_cpu_seconds(worker) for worker in workers]
+            after = [processor_time(worker) for worker in workers]
             busy.append(min(b - a for a, b in zip(before, after, strict=True)) / wall)
         workers = [child.pid or 0 for child in multiprocessing.active_children()]
         memory.append(sum(map(_memory, [os.getpid(), *workers])) / 1e6)
@@ -120,15 +122,10 @@ def _datamodule(store: Path, workers: int, clips: int) -> DeepfakeDataModule:
     return datamodule
 
 
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _memory(process: int) -> int:
-    """Bytes of a process, its part of what it shares with others included."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    """Bytes of a process; on Linux its part of what it shares with others is included."""
+    memory = psutil.Process(process).memory_full_info()
+    return int(getattr(memory, "pss", memory.uss))
 
 
 if __name__ == "__main__":

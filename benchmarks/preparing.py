@@ -25,6 +25,7 @@ import av
 from deepfake_mtl.cli import main as deepfake_mtl
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.records import MANIPULATIONS, VideoRecord
+from deepfake_mtl.util.machine import usable_cores
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("--detector-model", type=Path)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--copies", type=int, default=3)
     parser.add_argument("--methods", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)

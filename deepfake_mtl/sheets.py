@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.util.files import replace
+
 _PAPER: Final = 255
 _INK: Final = (40, 40, 40)
 
@@ -33,4 +35,4 @@ def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    partial.replace(path)
+    replace(partial, path)

@@ -50,6 +50,7 @@ from deepfake_mtl.models import without_pretrained
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.precision import TF32, check_precision, use_tf32
 from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.util.files import replace
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -281,7 +282,7 @@ class _RunConfig(SaveConfigCallback):
             self.parser.save(
                 self.config, str(partial), skip_none=False, overwrite=True, multifile=False
             )
-            partial.replace(path)
+            replace(partial, path)
 
 
 def _checkpoints_folder(run: str) -> str:

@@ -1,14 +1,10 @@
 """Starts the runs of a benchmark as processes of their own, and goes on past what fails."""
 
-import fcntl
 import os
 import queue
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,13 +12,15 @@ from typing import Final, Literal
 from tqdm import tqdm
 
 from deepfake_mtl.benchmark.folder import Base, state_of
+from deepfake_mtl.benchmark.locks import locked_command, own_run
 from deepfake_mtl.benchmark.plan import Run
 from deepfake_mtl.evaluation.files import FAILURE, RESULTS, ROBUSTNESS, write_whole
 from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.util.machine import usable_cores
+from deepfake_mtl.util.processes import apart, ask_to_stop, ending
 
 LOG: Final = "log.txt"
 
-_LOCK: Final = ".running"
 _TAIL: Final = 4000
 _PATIENCE: Final = 60
 """Seconds that an interrupted process has to write its checkpoint."""
@@ -99,11 +97,11 @@ class _Starter:
         place.mkdir(parents=True, exist_ok=True)
         environment = self._environments.get()
         try:
-            with _lock(place / _LOCK, f"{run.name}: waiting for a process that is at it") as lock:
+            with own_run(place) as name:
                 if state_of(self._folder, run, self._base) == "finished":
                     return Outcome(run, "finished")
                 (place / FAILURE).unlink(missing_ok=True)
-                reason = self._train_and_test(run, place, environment, lock)
+                reason = self._train_and_test(run, place, environment, name)
         finally:
             self._environments.put(environment)
         if reason and not self._stopped:
@@ -114,22 +112,21 @@ class _Starter:
         """Stop what is running; a training writes a checkpoint first."""
         self._stopped = True
         for process in list(self._processes):
-            # A training answers SIGTERM with a checkpoint, other commands SIGINT at once.
             trains = isinstance(process.args, list) and "fit" in process.args
-            process.send_signal(signal.SIGTERM if trains else signal.SIGINT)
+            ask_to_stop(process, saves=trains)
         for process in list(self._processes):
             try:
                 process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _train_and_test(self, run: Run, place: Path, environment: dict[str, str], lock: int) -> str:
+    def _train_and_test(self, run: Run, place: Path, environment: dict[str, str], name: str) -> str:
         words = [*self._base.words(), *run.words()]
         # Files first: one after an option would override it in silence.
         words.sort(key=lambda word: not word.startswith("--config="))
         words += [f"--trainer.default_root_dir={place}", "--trainer.enable_progress_bar=false"]
         for command in self._commands(place, words):
-            reason = self._start(command, place, environment, lock)
+            reason = self._start(command, place, environment, name)
             if reason:
                 return reason
         missing = [file for file in self._base.files() if not (place / file).is_file()]
@@ -149,24 +146,21 @@ class _Starter:
         if self._base.robustness and not (place / ROBUSTNESS).is_file():
             yield ["robustness", *words, f"--ckpt_path={checkpoint}", f"--out={place}"]
 
-    def _start(self, words: list[str], place: Path, environment: dict[str, str], lock: int) -> str:
+    def _start(self, words: list[str], place: Path, environment: dict[str, str], name: str) -> str:
         """Run a command to its end; returns why it failed, or nothing."""
         if self._stopped:
             return "interrupted"
-        command = [sys.executable, "-m", "deepfake_mtl", *words]
         with (place / LOG).open("ab") as log:
             log.write(f"\n$ deepfake-mtl {' '.join(words)}\n".encode())
             log.flush()
             begin = log.tell()
-            # The process keeps the lock, should this one be killed.
             with subprocess.Popen(  # noqa: S603 (this very program)
-                command,
+                locked_command(place, name, words),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
-                pass_fds=(lock,),
-                start_new_session=True,
+                **apart(),
             ) as process:
                 self._processes.add(process)
                 try:
@@ -187,23 +181,8 @@ def _environments(jobs: int) -> list[dict[str, str]]:
     if names and torch.cuda.is_available():
         return [{"CUDA_VISIBLE_DEVICES": names[job % len(names)]} for job in range(jobs)]
     threads = os.environ.get("OMP_NUM_THREADS")
-    cores = len(os.sched_getaffinity(0))
-    return [{"OMP_NUM_THREADS": threads or str(max(cores // jobs, 1))} for _ in range(jobs)]
-
-
-@contextmanager
-def _lock(path: Path, waiting: str) -> Iterator[int]:
-    """Hold a file's lock; a process that outlived a benchmark that was killed may still do so."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tqdm.write(waiting, file=sys.stderr)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    share = str(max(usable_cores() // jobs, 1))
+    return [{"OMP_NUM_THREADS": threads or share} for _ in range(jobs)]
 
 
 def _reason(log: Path, begin: int, status: int) -> str:
@@ -214,5 +193,4 @@ def _reason(log: Path, begin: int, status: int) -> str:
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("deepfake-mtl: error: ")] or lines[-1:]
     said = told[-1].removeprefix("deepfake-mtl: error: ") if told else "it said nothing"
-    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    return f"{said} ({how}; see {log})"
+    return f"{said} ({ending(status)}; see {log})"

@@ -12,6 +12,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from deepfake_mtl.data.whole_files import named_errors, open_whole
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
+from deepfake_mtl.util.files import replace
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
@@ -41,7 +42,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         with (
             open_whole(Path(path)) as file,
             named_errors(file.path),
-            os.fdopen(os.dup(file.descriptor), "wb") as stream,
+            os.fdopen(os.dup(file.stream.fileno()), "wb") as stream,
         ):
             torch.save(checkpoint, stream)
 
@@ -72,7 +73,7 @@ def keep_previous(last: Path) -> None:
         temporary.unlink(missing_ok=True)
         os.link(last, temporary)
     except OSError:  # no links on this file system: for a moment there is no last one
-        last.replace(previous)
+        replace(last, previous)
         return
-    temporary.replace(previous)
+    replace(temporary, previous)
     temporary.unlink(missing_ok=True)  # two names of one file are not replaced by each other

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from deepfake_mtl.checkpoints.files import CHECKPOINTS, LAST, keep_previous
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.util.processes import stopping_signals
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,10 @@ class LastCheckpoint(Checkpoint):
     that follows it.
 
     SIGTERM ends the training after the running step, with a checkpoint of it and the exit status
-    143 (128 + 15). So does the signal by which SLURM announces the end of a job, after Lightning's
-    handler has written its checkpoint and has put the job into the queue again. Lightning by itself
-    does the latter in the middle of whatever is going on, and the former without a checkpoint.
+    143 (128 + 15); on Windows the keys Ctrl and Break do, with 149. So does the signal by which
+    SLURM announces the end of a job, after Lightning's handler has written its checkpoint and has
+    put the job into the queue again. Lightning by itself does the latter in the middle of whatever
+    is going on, and the former without a checkpoint.
     All ranks stop after the same step, whichever of them was told.
 
     Args:
@@ -207,7 +209,7 @@ class _Signals:
         self._process = os.getpid()
         self._speaks = trainer.is_global_zero
         self._stops = False
-        signums: list[signal.Signals] = [signal.SIGTERM]
+        signums: list[signal.Signals] = [*stopping_signals()]
         environment = trainer._accelerator_connector.cluster_environment  # noqa: SLF001
         if (
             isinstance(environment, SLURMEnvironment)
@@ -237,7 +239,7 @@ class _Signals:
         if not self._stops:
             return
         for signum, handler in self._handlers.items():
-            told = signum != signal.SIGTERM and self.received == signum
+            told = signum not in stopping_signals() and self.received == signum
             if trainer.strategy.reduce_boolean_decision(told, all=False):
                 handler(signum, None)
                 self.received = signum

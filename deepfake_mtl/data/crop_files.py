@@ -7,6 +7,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -294,7 +295,7 @@ def _encode_png(mask: NDArray[np.uint8]) -> bytes:
 
 
 def _read_images(
-    path: Path, file: int, prefix: Prefix, wanted: range, into: NDArray[np.uint8], flags: int
+    path: Path, file: FileIO, prefix: Prefix, wanted: range, into: NDArray[np.uint8], flags: int
 ) -> None:
     """Decodes the images with these numbers in the table."""
     entries = read_entries(path, file, prefix, wanted)
@@ -306,7 +307,7 @@ def _read_images(
         slot[...] = image
 
 
-def _read_header(path: Path, file: int, prefix: Prefix) -> CropHeader:
+def _read_header(path: Path, file: FileIO, prefix: Prefix) -> CropHeader:
     tail = np.empty(prefix.end - prefix.table, np.uint8)
     read_into(path, file, tail, prefix.table)
     if zlib.crc32(tail.data) != prefix.checksum:

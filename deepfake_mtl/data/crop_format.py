@@ -1,7 +1,7 @@
 """The layout of a file of crops, which ``docs/store.md`` describes byte by byte.
 
-Nothing of a file is kept open or remembered between two reads, so that threads and forked workers
-may read alike.
+Nothing of a file is kept open or remembered between two reads, so that threads and processes, be
+they forked or spawned, may read alike.
 """
 
 import os
@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -65,14 +66,14 @@ class Prefix(NamedTuple):
 
 
 @contextmanager
-def open_crops(path: Path) -> Iterator[tuple[int, Prefix]]:
-    """A descriptor, and the prefix after comparing its checksum and the length of the file.
+def open_crops(path: Path) -> Iterator[tuple[FileIO, Prefix]]:
+    """The opened file, and the prefix after comparing its checksum and the length of the file.
 
     Raises:
         VideoError: The file is missing, cut short, no file of crops, or cannot be read.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = FileIO(path, "rb")
     except OSError as error:
         raise VideoError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
     try:
@@ -80,12 +81,12 @@ def open_crops(path: Path) -> Iterator[tuple[int, Prefix]]:
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
     finally:
-        os.close(file)
+        file.close()
 
 
-def _read_prefix(path: Path, file: int) -> Prefix:
-    data = os.pread(file, PREFIX.size, 0)
-    size_of_file = os.fstat(file).st_size
+def _read_prefix(path: Path, file: FileIO) -> Prefix:
+    data = file.read(PREFIX.size)
+    size_of_file = os.fstat(file.fileno()).st_size
     if not size_of_file:
         raise VideoError(f"{path}: is an empty file; {REMEDY}")
     if data[:8] != _MAGIC[: len(data)]:
@@ -116,30 +117,31 @@ def _read_prefix(path: Path, file: int) -> Prefix:
     return prefix
 
 
-def read_into(path: Path, file: int, array: NDArray[Any], position: int) -> None:
+def read_into(path: Path, file: FileIO, array: NDArray[Any], position: int) -> None:
     """Fills a contiguous array with what begins at a position."""
     rest = array.data.cast("B")
+    file.seek(position)
     while rest:
-        count = os.preadv(file, [rest], position)
+        count = file.readinto(rest)
         if not count:
             raise VideoError(f"{path}: ended while it was read; {REMEDY}")
-        position += count
         rest = rest[count:]
 
 
-def read_entries(path: Path, file: int, prefix: Prefix, wanted: range) -> list[Entry]:
+def read_entries(path: Path, file: FileIO, prefix: Prefix, wanted: range) -> list[Entry]:
     """Entries of the table: position, length and checksum of frames, then of masks."""
     table = np.empty(wanted.stop - wanted.start, ENTRY)
     read_into(path, file, table.view(np.uint8), prefix.table + wanted.start * ENTRY.itemsize)
     return cast("list[Entry]", table[:: wanted.step].tolist())
 
 
-def read_blob(path: Path, file: int, prefix: Prefix, number: int, entry: Entry) -> bytes:
+def read_blob(path: Path, file: FileIO, prefix: Prefix, number: int, entry: Entry) -> bytes:
     """The bytes of a frame or mask, after comparing their checksum."""
     position, length, checksum = entry
     if not PREFIX.size <= position <= position + length <= prefix.table:
         raise damaged(path, prefix, number, "its place in the file is wrong")
-    blob = os.pread(file, length, position)
+    file.seek(position)
+    blob = file.read(length)
     if zlib.crc32(blob) != checksum:
         raise damaged(path, prefix, number, "its checksum is wrong")
     return blob

@@ -32,7 +32,7 @@ from deepfake_mtl.data.corpora import (
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.degradations import Degraded
-from deepfake_mtl.data.loading import EpochPlace, TrainingLoader
+from deepfake_mtl.data.loading import ClipLoader, EpochPlace, TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
@@ -55,6 +55,7 @@ from deepfake_mtl.errors import (
     CorpusError,
     VideoError,
 )
+from deepfake_mtl.util.machine import usable_cores
 
 RANDOM_SPLITS: Final = "random"
 
@@ -116,7 +117,7 @@ class CorpusReport:
 
 
 def _usable_cores() -> int:
-    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(usable_cores(), _MOST_WORKERS)
 
 
 class DeepfakeDataModule(pl.LightningDataModule):
@@ -507,7 +508,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             on_corrupt=self.on_corrupt,
         )
         world_size, rank = self._world()
-        return DataLoader(
+        return ClipLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=ShardSampler(len(dataset), num_replicas=world_size, rank=rank),

@@ -1,4 +1,4 @@
-"""The DataLoader of a training, which knows its place in the epoch."""
+"""DataLoaders of clips; that of a training knows its place in the epoch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from deepfake_mtl.data.clips import ClipSample
 from deepfake_mtl.data.sampling import BalancedSampler
 from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.util.processes import starting_workers
 
 
 class EpochPlace:
@@ -71,7 +72,19 @@ class EpochPlace:
         return batches
 
 
-class TrainingLoader(DataLoader[ClipSample]):
+class ClipLoader(DataLoader[ClipSample]):
+    """A DataLoader whose workers are safe from signals as soon as they exist.
+
+    It takes what DataLoader takes; `begin_worker` is to be its ``worker_init_fn``.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Go through the batches; workers are started first, where there are none yet."""
+        with starting_workers():
+            return super().__iter__()
+
+
+class TrainingLoader(ClipLoader):
     """A DataLoader that goes on in the middle of an epoch.
 
     Its place is the number of batches that were taken out of it: workers run ahead of these by

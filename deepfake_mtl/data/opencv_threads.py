@@ -5,9 +5,9 @@ waits for them forever, be it to work or to end. So the pool is dissolved before
 of the parent makes itself a new one where it is needed.
 """
 
-import os
-
 import cv2
+
+from deepfake_mtl.util.processes import before_forks
 
 _threads = 1
 
@@ -27,5 +27,4 @@ def _restore() -> None:
     cv2.setNumThreads(_threads)
 
 
-if hasattr(os, "register_at_fork"):  # where processes fork at all
-    os.register_at_fork(before=_dissolve, after_in_parent=_restore)
+before_forks(_dissolve, _restore)

@@ -6,10 +6,12 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.errors import CorpusError, FileNameError
+from deepfake_mtl.util.files import replace
 
 UNFINISHED: Final = ".part"
 """Ending of a file that does not have its name yet: ``.<digest of the name>.<process>.part``."""
@@ -21,15 +23,15 @@ class WholeFile:
     """A file being written, without a buffer: closing it cannot fail for want of room.
 
     Args:
-        descriptor: Of the opened file.
+        stream: The opened file, without a buffer.
         path: The name that it will have, for errors.
 
     Attributes:
         position: Where the next bytes go.
     """
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self.descriptor = descriptor
+    def __init__(self, stream: FileIO, path: Path) -> None:
+        self.stream = stream
         self.path = path
         self.position = 0
 
@@ -49,8 +51,9 @@ class WholeFile:
         entry = (self.position, len(data), zlib.crc32(data))
         rest = memoryview(data)
         with named_errors(self.path):
+            self.stream.seek(self.position)
             while rest:
-                written = os.pwrite(self.descriptor, rest, self.position)
+                written = self.stream.write(rest)
                 self.position += written
                 rest = rest[written:]
         return entry
@@ -72,16 +75,14 @@ def open_whole(path: Path) -> Iterator[WholeFile]:
     temporary = path.with_name(f".{digest}.{os.getpid()}{UNFINISHED}")
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        stream = FileIO(temporary, "wb")
     try:
-        try:
-            yield WholeFile(descriptor, path)
+        with stream:
+            yield WholeFile(stream, path)
             with named_errors(path):
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+                os.fsync(stream.fileno())
         with named_errors(path):
-            temporary.replace(path)
+            replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

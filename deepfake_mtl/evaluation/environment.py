@@ -2,12 +2,12 @@
 
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import torch
 
 from deepfake_mtl import __version__
+from deepfake_mtl.util.machine import processor_name
 
 PACKAGES: Final = (
     "torch",
@@ -46,9 +46,4 @@ def _version(package: str) -> str:
 def _device() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+    return processor_name()

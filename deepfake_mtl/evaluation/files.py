@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from deepfake_mtl.util.files import replace
+
 PLAN: Final = "plan.json"
 """What a benchmark is to run; beside the folders of its runs."""
 PLAN_VERSION: Final = 1
@@ -39,7 +41,7 @@ def write_whole(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path

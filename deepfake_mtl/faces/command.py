@@ -7,7 +7,6 @@ missing, show no usable face or cannot be read are listed with the reason in rep
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from deepfake_mtl.data.corpora.base import NATIVE
 from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
 from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.util.machine import usable_cores
 
 if TYPE_CHECKING:
     from deepfake_mtl.faces.cropping import CropSource
@@ -93,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=usable_cores(),
         metavar="W",
         help="number of processes; makes no difference to the files (default: one a core)",
     )

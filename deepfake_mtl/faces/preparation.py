@@ -13,7 +13,6 @@ from typing import Final
 import cv2
 from tqdm import tqdm
 
-from deepfake_mtl.data.allocation import keep_freed_memory
 from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
 from deepfake_mtl.data.crop_files import estimate_bytes, read_header
 from deepfake_mtl.data.crop_header import CropHeader
@@ -41,6 +40,7 @@ from deepfake_mtl.faces.cropping import (
     is_of_source,
 )
 from deepfake_mtl.faces.outcomes import GONE, NOT_THERE, Outcome, write_report
+from deepfake_mtl.util.memory import keep_freed_memory
 
 _SPARE: Final = 0.02  # of the disk, which a store never takes
 

@@ -18,6 +18,7 @@ from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.verdict import ClipScore
 from deepfake_mtl.inference.video import decode
 from deepfake_mtl.inference.video_detector import Examination, Progress
+from deepfake_mtl.util.files import replace
 
 _LONGEST: Final = 1280
 """Side of the copy in pixels, at most."""
@@ -71,7 +72,7 @@ def annotate(examination: Examination, path: Path, limits: Limits, progress: Pro
                 progress(number + 1, count)
             if stream is not None:
                 container.mux(stream.encode())
-        temporary.replace(path)
+        replace(temporary, path)
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
     finally:

@@ -8,7 +8,6 @@ never ends, is an answer, too.
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
 import argparse
-import os
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +17,7 @@ from deepfake_mtl.inference.inputs import NOT_NAMED, find_inputs, shown
 from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.workers import WorkerSettings
+from deepfake_mtl.util.machine import usable_cores
 
 _LIMITS: Final = Limits()
 _MOST_WORKERS: Final = 8
@@ -120,10 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
         limits=Limits(arguments.max_megapixels, arguments.max_hours),
     )
     inputs = find_inputs(arguments.videos, arguments.out)
-    cores = len(os.sched_getaffinity(0))
     workers = arguments.workers
     if workers is None:
-        workers = min(cores, _MOST_WORKERS, len(inputs.videos))
+        workers = min(usable_cores(), _MOST_WORKERS, len(inputs.videos))
     settings = WorkerSettings(arguments.ckpt_path, options, workers, arguments.patience)
     try:
         answers = judge_all(inputs, arguments.out, settings, annotate=arguments.annotate)

@@ -17,6 +17,7 @@ from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.inference.card import model_card
 from deepfake_mtl.inference.loading import CONFIG, WEIGHTS, TrainedDetector
 from deepfake_mtl.inference.network import ScoringNetwork
+from deepfake_mtl.util.files import replace
 
 CARD: Final = "README.md"
 PROGRAM: Final = "model.pt2"
@@ -77,7 +78,7 @@ def export_detector(trained: TrainedDetector, folder: Path) -> Exported:
         write_whole(partial / CARD, model_card(trained, difference, untraced))
         if folder.exists():
             folder.rmdir()
-        partial.replace(folder)
+        replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return exported

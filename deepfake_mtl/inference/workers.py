@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,9 @@ from typing import Any, Final
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, DeepfakeMTLError
 from deepfake_mtl.inference.answer_files import Job
 from deepfake_mtl.inference.options import DetectOptions
+from deepfake_mtl.util.machine import private_memory, processor_time, usable_cores
+from deepfake_mtl.util.memory import limit_memory
+from deepfake_mtl.util.processes import ending
 
 _TO_START: Final = 600.0
 """Seconds within which a process must be ready."""
@@ -41,8 +43,9 @@ class WorkerSettings:
         options: How videos are judged.
         count: Number of processes.
         patience: Seconds of computing without progress after which a process is ended.
-        memory: Bytes that a video may take beyond what the detector takes; on the CPU alone, since
-            drivers of GPUs reserve addresses without end.
+        memory: Bytes that a video may take beyond what the detector takes. A process that holds
+            more is ended. Detectors on the CPU of a Linux system are refused more before they hold
+            it, which costs the one allocation only; drivers of GPUs reserve addresses without end.
     """
 
     checkpoint: Path
@@ -141,7 +144,8 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that its end is noticed
         self.alive = True
-        self._patience = settings.patience
+        self._patience, self._memory = settings.patience, settings.memory
+        self._own = 0
         self._ready = False
         self._job: Job | None = None
         self._note_life()
@@ -160,7 +164,7 @@ class _Worker:
             ) from None
         if kind == "unusable":
             raise content
-        self._ready = True
+        self._note_ready()
         return content
 
     def give(self, job: Job) -> None:
@@ -185,20 +189,20 @@ class _Worker:
                 if kind == "progress":
                     progress(job, *content)
                 elif kind == "ready":
-                    self._ready = True
+                    self._note_ready()
                 elif kind == "unusable":
                     raise content
         except (EOFError, OSError):
             return self._died(job)
         if self._is_lost():
-            self.end()
-            return Answer(
-                job,
-                None,
-                f"{job.video}: was given up: no frame was done within {self._patience:g} seconds; "
-                "raise --patience, or convert it",
-            )
-        return None
+            seconds = f"{self._patience:g} seconds"
+            reason = f"no frame was done within {seconds}; raise --patience, or convert it"
+        elif self._ready and private_memory(self.process.pid) > self._own + self._memory:
+            reason = f"it takes more than {self._memory / 2**30:.3g} GiB of memory; convert it"
+        else:
+            return None
+        self.end()
+        return Answer(job, None, f"{job.video}: was given up: {reason}")
 
     def _is_lost(self) -> bool:
         """Whether it has worked for so long, or waited for even longer, without a sign of life."""
@@ -215,6 +219,10 @@ class _Worker:
             or silent > _WAITING * self._patience
         )
 
+    def _note_ready(self) -> None:
+        self._ready = True
+        self._own = private_memory(self.process.pid)
+
     def _note_life(self) -> None:
         self._heard = time.monotonic()
         self._worked = processor_time(self.process.pid)
@@ -228,24 +236,11 @@ class _Worker:
 
     def _died(self, job: Job) -> Answer:
         self.process.join()
-        code = self.process.exitcode or 0
-        how = f"exit status {code}"
-        if code < 0:
-            how = signal.Signals(-code).name
+        how = ending(self.process.exitcode or 0)
         self.end()
         return Answer(
             job, None, f"{job.video}: the process that judged it died ({how}): the decoder crashed"
         )
-
-
-def processor_time(process: int | None) -> float:
-    """Seconds that a process has computed; infinite where the system does not tell."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        spent = text.rpartition(")")[2].split()[11:13]
-        return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, AttributeError):
-        return math.inf
 
 
 def _serve(connection: Connection, settings: WorkerSettings) -> None:
@@ -289,22 +284,10 @@ def _load(settings: WorkerSettings) -> Any:  # noqa: ANN401 (the parent does wit
 
     from deepfake_mtl.inference.video_detector import VideoDetector  # noqa: PLC0415
 
-    cores = len(os.sched_getaffinity(0))
-    threads = max(1, cores // settings.count)
+    threads = max(1, usable_cores() // settings.count)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     detector = VideoDetector.from_checkpoint(settings.checkpoint, settings.options)
-    if detector.device.type == "cpu" and sys.platform == "linux":
-        _limit_memory(settings.memory)
+    if detector.device.type == "cpu":
+        limit_memory(settings.memory)
     return detector
-
-
-def _limit_memory(more: int) -> None:
-    """Let allocations fail that a hostile file asks for, before the system kills somebody."""
-    import resource  # noqa: PLC0415 (not on Windows)
-
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + more
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

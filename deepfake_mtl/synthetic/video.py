@@ -11,6 +11,7 @@ import numpy as np
 
 from deepfake_mtl.synthetic.config import FRAMES_PER_SECOND
 from deepfake_mtl.synthetic.painting import Image
+from deepfake_mtl.util.files import replace
 
 KEY_FRAME_INTERVAL: Final = 250
 """Frames between key frames, as in FaceForensics++ (the default of libx264)."""
@@ -31,7 +32,7 @@ def write_video(
     try:
         with partial.open("wb") as file:
             _encode(file, frames, rate_factor, preset, "yuv444p")
-        partial.replace(path)
+        replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

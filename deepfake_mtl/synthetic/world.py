@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +19,8 @@ from deepfake_mtl.synthetic.filming import random_numbers, record, shoot
 from deepfake_mtl.synthetic.manipulations import FORGERS
 from deepfake_mtl.synthetic.publication import Publication
 from deepfake_mtl.synthetic.video import write_video
+from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.machine import usable_cores
 
 MARKER: Final = "synthetic.json"
 """The file at the root of a corpus that says that it is synthetic, and how it was made."""
@@ -59,7 +60,7 @@ def synthesize(
         for target, source in sorted(sources.items())
         if any(not path.exists() for path in _paths(root, config, target, source).values())
     ]
-    processes = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    processes = min(workers or usable_cores(), len(jobs))
     with tqdm(
         total=config.identities * (1 + len(MANIPULATIONS)),
         initial=(config.identities - len(jobs)) * (1 + len(MANIPULATIONS)),
@@ -124,8 +125,8 @@ def _write_splits(root: Path, splits: dict[str, list[tuple[int, int]]]) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    part.write_text(text, encoding="utf-8", newline="\n")
+    replace(part, path)
 
 
 def _paths(root: Path, config: SyntheticConfig, target: int, source: int) -> dict[str, Path]:
