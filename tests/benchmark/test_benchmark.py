@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deepfake_mtl.cli import main
@@ -35,8 +36,7 @@ def figures(out: Path) -> dict[str, bytes]:
 
 
 def descendants(process: int) -> list[int]:
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [each for child in map(int, children) for each in (child, *descendants(child))]
+    return [each.pid for each in psutil.Process(process).children(recursive=True)]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@ import dataclasses
 import math
 import os
 import re
-import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -180,7 +179,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, codec):
             write_crops(path, header, wrong, crop_settings)
     with pytest.raises(ConfigurationError, match="digest"):
         write_crops(path, header, frames, dataclasses.replace(crop_settings, margin=1.5))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, codec):
+    resource = pytest.importorskip("resource")
+    path, frames = tmp_path / "a.crops", frame_pattern(6, 64, 64)
+    write(path, frames[:2], codec)
+    before = path.read_bytes()
+    crop_settings = make_settings(codec, 64)
+    header = make_header(6, crop_settings)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # what a full disk is to a program
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:

@@ -1,7 +1,6 @@
 import csv
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -225,6 +224,7 @@ def test_a_disk_that_is_too_small(
 @pytest.mark.slow
 def test_a_disk_that_fills_up(tiny_corpus: Path, store: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands in for it."""
+    resource = pytest.importorskip("resource")
     out = tmp_path / "store"
     command = [sys.executable, "-m", "deepfake_mtl", *words(tiny_corpus, out)]
     done = subprocess.run(

@@ -1,5 +1,7 @@
 """Detectors that were never trained, with encoders that do what a test needs; no Lightning."""
 
+import contextlib
+import importlib
 import os
 import signal
 import time
@@ -30,15 +32,30 @@ class RedEncoder(Encoder):
 
 
 class HostileEncoder(RedEncoder):
-    """As a decoder is that crashes at red videos and never ends at blue ones."""
+    """As a decoder is that crashes at red videos, never ends at blue ones, and at green ones takes
+    memory without end where the system does not keep to a limit.
+    """
 
     def encode(self, clip: Tensor) -> Tensor:
-        red, _, blue = clip.mean(dim=(0, 2, 3, 4)).tolist()
+        red, green, blue = clip.mean(dim=(0, 2, 3, 4)).tolist()
         if red > 0.8:
             os.kill(os.getpid(), signal.SIGSEGV)
         if blue > 0.8:
             time.sleep(3600)
+        if green > 0.8:
+            take_memory()
         return super().encode(clip)
+
+
+def take_memory() -> None:
+    with contextlib.suppress(ImportError):  # Windows
+        resource = importlib.import_module("resource")
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    taken = []
+    while True:
+        taken.append(bytearray(b"1") * 10_000_000)
+        time.sleep(0.01)
 
 
 def description(encoder: str = "RedEncoder", **changes: Any) -> Description:

@@ -23,6 +23,7 @@ from tests.data.videos import frame_pattern, write_video
 from tests.inference.made_up import description, write_folder
 from tests.inference.mutations import mutate
 
+COLOURS = {"grey": (90, 90, 90), "red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}
 NASTY = 'a "b" <script>alert(1)<&>\n\x1b[31m.mp4'
 
 
@@ -199,17 +200,19 @@ def test_a_second_run_does_what_is_missing_only(
 def test_a_process_that_dies_or_hangs_is_an_answer(tmp_path: Path) -> None:
     checkpoint = write_folder(tmp_path / "detector", description("HostileEncoder"))
     jobs = []
-    for name, colour in (("grey", (90, 90, 90)), ("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+    for name, colour in COLOURS.items():
         path = tmp_path / f"{name}.mp4"
         write_video(path, np.full((10, 48, 64, 3), colour, np.uint8))
         jobs.append(Job(path, tmp_path / "out" / name, annotate=False))
-    workers = Workers(WorkerSettings(checkpoint, DetectOptions(device="cpu"), 1, patience=3))
+    options = DetectOptions(device="cpu")
+    workers = Workers(WorkerSettings(checkpoint, options, 1, patience=3, memory=1 << 29))
     try:
         found = {each.job.video.stem: each for each in workers.run(jobs, lambda *_: None)}
     finally:
         workers.close()
     assert "died (SIGSEGV)" in found["red"].reason
     assert "given up: no frame was done within 3 seconds" in found["blue"].reason
+    assert "given up: it takes more than 0.5 GiB of memory" in found["green"].reason
     assert found["grey"].content is not None
     assert found["grey"].content["status"] == "scored"
 
