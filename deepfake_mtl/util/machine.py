@@ -74,11 +74,9 @@ def private_memory(process: int | None) -> int:
         memory = psutil.Process(process).memory_info()
     except psutil.Error:
         return 0
-    if sys.platform == "win32":
-        own = int(memory.private)
-    else:
-        own = int(memory.rss) - int(getattr(memory, "shared", 0))
-    return own
+    if hasattr(memory, "private"):  # Windows
+        return int(memory.private)
+    return int(memory.rss) - int(getattr(memory, "shared", 0))
 
 
 def peak_memory() -> int:

@@ -88,7 +88,7 @@ def install(system: str) -> None:
 
     builtins.__import__ = seeing_import
     sys.addaudithook(refuse)
-    multiprocessing.set_start_method("spawn")
+    multiprocessing.set_start_method("spawn", force=True)
 
 
 def _is_ours(module: dict[str, Any]) -> bool:
