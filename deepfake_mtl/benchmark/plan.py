@@ -94,12 +94,12 @@ def make_plan(axes: Axes) -> Plan:
         chosen = dict(zip(order, combination, strict=True))
         settings = {axis: chosen[axis] for axis in full}
         runs.append(Run(_name(settings), settings))
-    names = [run.name for run in runs]
+    names = [run.name.lower() for run in runs]  # one folder on macOS and on Windows
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(
                 f"two runs would have the folder {name}: make the values of the axes differ in "
-                "letters and digits"
+                "letters, not by case alone, or in digits"
             )
     return Plan(full, tuple(runs))
 

@@ -65,6 +65,7 @@ def test_a_shard_that_is_none(shard: str) -> None:
         ({"seed": []}, "seed: has no value"),
         ({"epochs": ["3"]}, "epochs: neither losses"),
         ({"a.b": ["x/y", "x_y"]}, "two runs would have the folder b-x_y"),
+        ({"a.b": ["x", "X"]}, "two runs would have the folder b-x"),
     ],
 )
 def test_what_is_wrong_with_axes_is_said(axes: dict[str, list[str]], message: str) -> None:

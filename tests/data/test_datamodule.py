@@ -140,7 +140,7 @@ def test_a_random_split_is_only_made_when_asked_for(tiny_corpus: Path, tmp_path:
     root.mkdir()
     for name in ("original_sequences", "manipulated_sequences"):
         (root / name).symlink_to(tiny_corpus / name)
-    with pytest.raises(SplitError, match=r"--data\.splits random"):
+    with pytest.raises(SplitError, match='splits="random"'):
         datamodule(root).setup("fit")
     data = datamodule(root, splits="random", split_seed=1)
     data.setup("test")

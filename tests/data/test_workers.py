@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import multiprocessing, os, subprocess, sys, time
+import multiprocessing, os, signal, subprocess, sys, time
 {shim}
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 
@@ -26,7 +26,6 @@ if __name__ == "__main__":
     number = worker.pid if sys.argv[3] == "worker" else -os.getpgrp()
     sent = ["SIGUSR1", "SIGUSR2"] if sys.argv[3] == "worker" else []
     if number < 0:
-        import signal
         signal.signal(signal.SIGTERM, lambda *_: None)
     for name in [*sent, "SIGTERM"]:
         kill = ["kill", "-s", name, "--", str(number)]
@@ -34,6 +33,7 @@ if __name__ == "__main__":
     time.sleep(0.5)
     assert worker.is_alive()
     print(1 + sum(1 for _ in batches))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's would raise of the death of one
     worker.terminate()
     worker.join(20)
     assert not worker.is_alive(), "its own training cannot end it"
