@@ -18,7 +18,7 @@ from typing import Any
 from tests.portability.lacking import LACKING, MODULES
 
 OURS = "deepfake_mtl"
-_BETWEEN = {"pathlib", "pathlib._local", "contextlib", "io", "codecs"}
+_BETWEEN = {"pathlib", "contextlib", "io", "codecs"}
 
 
 class WindowsPopen(subprocess.Popen):
@@ -81,7 +81,7 @@ def install(system: str) -> None:
     def refuse(event: str, arguments: Any) -> None:
         if event == "open" and str(arguments[0]).startswith(("/proc", "/sys")):
             frame = sys._getframe(1)
-            while frame.f_back and frame.f_globals.get("__name__") in _BETWEEN:
+            while frame.f_back and _package(frame.f_globals) in _BETWEEN:
                 frame = frame.f_back
             if _is_ours(frame.f_globals):
                 raise FileNotFoundError(2, "No such file or directory", arguments[0])
@@ -93,3 +93,7 @@ def install(system: str) -> None:
 
 def _is_ours(module: dict[str, Any]) -> bool:
     return (module.get("__package__") or "").partition(".")[0] == OURS
+
+
+def _package(module: dict[str, Any]) -> str:
+    return str(module.get("__name__")).partition(".")[0]
