@@ -1,6 +1,7 @@
 """Containers of video: opened, their packets, and how many of them are pictures by the index."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice, pairwise
@@ -11,6 +12,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from deepfake_mtl.errors import VideoError
@@ -34,6 +36,8 @@ _OPENING: Final[dict[str, Any]] = (
 
 _HIDING: Final = ("vp8", "vp9")
 """Codecs whose packets may be pictures that are never shown, but only referred to."""
+
+_IDR: Final = re.compile(rb"\x00\x00\x01[\x25\x45\x65]")
 
 _FIRST_PACKETS: Final = 64
 """Packets that are read to see in which order a file stores its pictures."""
@@ -144,6 +148,8 @@ def _begins_plainly(container: InputContainer, stream: VideoStream) -> bool:
         if time is None:
             return False
         if first is None or latest is None:
+            if not is_closed(stream.codec_context, packet):
+                return False
             first = latest = time
         elif time < first:
             if not packet.is_discard:
@@ -217,6 +223,25 @@ def show_headers(stream: VideoStream, packet: Packet) -> None:
     with suppress(FFmpegError):
         stream.codec_context.decode(packet)
     stream.codec_context.skip_frame = "DEFAULT"
+
+
+def is_closed(codec: VideoCodecContext, packet: Packet) -> bool:
+    """Whether nothing behind the first key frame of a stream can refer to what was before it.
+
+    Of H.264 that is so where the frame is an IDR picture (ITU-T H.264, table 7-1). Others begin a
+    stream where it was cut: pictures behind them may refer to, or give up, what was cut off.
+    """
+    if codec.name != "h264":
+        return True
+    content, header = bytes(packet), codec.extradata or b""
+    if header[:1] != b"\x01":  # units begin with start codes
+        return _IDR.search(content) is not None
+    width, place = (header[4] & 3) + 1, 0
+    while place + width < len(content):
+        if content[place + width] & 31 == 5:
+            return True
+        place += width + int.from_bytes(content[place : place + width])
+    return False
 
 
 def is_hidden(codec: str, packet: Packet) -> bool:

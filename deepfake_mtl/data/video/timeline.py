@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from deepfake_mtl.data.video.container import (
     REMEDY,
     check_index,
+    is_closed,
     is_hidden,
     packets,
     reason_of,
@@ -90,6 +91,7 @@ class Scan:
         times: Timestamp of each packet.
         keys: Places of key frames.
         shown: Places of packets that no edit list hides.
+        closed: Whether nothing refers to what is before the first key frame.
         doubtful: Whether packets may be no pictures, or their timestamps not those of the pictures.
         stores_times: Whether the container stores timestamps; of others they are guessed.
         recorded: Whether the stream may end within a picture.
@@ -98,6 +100,7 @@ class Scan:
     times: list[int | None] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
+    closed: bool = True
     doubtful: bool = False
     stores_times: bool = False
     recorded: bool = False
@@ -124,6 +127,8 @@ class Scan:
                 if packet.is_corrupt:
                     corrupt.append(place)
                 if packet.is_keyframe:
+                    if not scan.keys:
+                        scan.closed = is_closed(stream.codec_context, packet)
                     scan.keys.append(place)
                 if not packet.is_discard:
                     scan.shown.append(place)
@@ -141,6 +146,7 @@ class Scan:
         scan.doubtful = (
             hides
             or empty
+            or not scan.closed
             or not (scan.stores_times or stream.codec_context.codec.intra_only)
             or not scan._is_plain(reorders=stream.codec_context.has_b_frames)
         )
@@ -156,13 +162,14 @@ class Scan:
         """Places of packets that may refer to what was cut off, before the first key frame.
 
         These are leading pictures, and for some reference pictures more those in which H.264 gives
-        up older ones. Empty where nothing is stored or shown before the first key frame.
+        up older ones. Empty where nothing shows that the file was cut.
         """
         begin, later = self.times[self.entry], self.times[self.entry + 1 :]
         leads = any(time is None or (begin is not None and time < begin) for time in later)
         following = [key for key in self.keys if key > self.entry]
         end = min([self.entry + _REFERENCES, *following])
-        return range(self.entry + 1, end if leads or self.entry else self.entry)
+        cut = leads or self.entry or not self.closed
+        return range(self.entry + 1, end if cut else self.entry)
 
     def start(self) -> Timeline:
         """Return the timeline of a file whose frames are yet to be counted."""

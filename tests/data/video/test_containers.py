@@ -125,6 +125,39 @@ def test_frames_are_in_order_where_timestamps_are_in_that_of_storage(tmp_path, c
         np.testing.assert_allclose(levels, np.arange(start, start + 3) * 8 + 10, atol=3)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("first", [1, 9, 10])
+def test_what_was_cut_within_an_open_group_is_shown(tmp_path, suffix, first):
+    # Reference pictures behind the cut give up others that are gone: no decoder needs those.
+    recipe = Recipe(
+        "libx264", 3, open_gop=True, gop=9, times="kept", first=first, hidden=0, suffix=suffix
+    )
+    source, path = tmp_path / "source.mp4", tmp_path / f"a{suffix}"
+    encode(source, recipe, frame_pattern(LENGTH))
+    copy(source, path, recipe)
+    truth = shown_by_players(path)
+    assert len(truth) > 5
+    assert_agreement(path, truth)
+
+
+def test_damage_behind_a_cut_is_no_edge(tmp_path):
+    recipe = Recipe(
+        "libx264", 3, open_gop=True, gop=9, times="kept", first=1, hidden=0, suffix=".mp4"
+    )
+    source, path = tmp_path / "source.mp4", tmp_path / "a.mp4"
+    encode(source, recipe, frame_pattern(LENGTH))
+    copy(source, path, recipe)
+    with av.open(str(path)) as container:
+        entries = list(container.streams.video[0].index_entries)
+    data = bytearray(path.read_bytes())
+    for entry in entries[-4:-2]:
+        data[entry.pos + 12 : entry.pos + entry.size] = bytes(entry.size - 12)
+    path.write_bytes(data)
+    for act in (probe, lambda path: read_clip(path, 0, 1), lambda path: list(iterate_frames(path))):
+        with pytest.raises(VideoError, match="cannot be decoded at frame"):
+            act(path)
+
+
 def test_a_contradiction_that_packets_do_not_show_is_noticed_on_the_way(tmp_path):
     # Timestamps that are reordered, but not as the pictures are.
     recipe = Recipe(
@@ -237,11 +270,9 @@ def test_samples_of_0_bytes_are_no_frames(tmp_path):
     truth = shown_by_players(path)
     assert len(truth) == 17
     assert_agreement(path, truth)
-    # Where others refer to what is not there, a run that may leave videos out does.
+    # Where all others refer to what is not there, a run that may leave videos out does.
     write_video(whole, frame_pattern(20), gop=20, pix_fmt="yuv420p")
-    with av.open(str(whole)) as container:
-        times = [packet.pts for packet in container.demux(video=0) if packet.size]
-    empty_samples(whole, damaged, [times.index(sorted(times)[2])])
+    empty_samples(whole, damaged, [0])
     records = [
         VideoRecord("folder", "original", "native", each.stem, (each.stem,), each)
         for each in (path, damaged)
@@ -250,7 +281,8 @@ def test_samples_of_0_bytes_are_no_frames(tmp_path):
     dataset = EvaluationClips(
         videos, EvaluationTransform(16), clip_length=4, clips_per_video=1, on_corrupt="skip"
     )
-    assert len(dataset) + len(videos.corrupt) == 2
+    assert len(dataset) == len(videos.corrupt) == 1
+    assert f"{damaged}: " in videos.corrupt[0]
     assert dataset[0]["valid"]
 
 

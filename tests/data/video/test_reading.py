@@ -199,6 +199,24 @@ def test_clips_of_ordinary_files_are_reached_by_seeking(monkeypatch, video):
         assert np.array_equal(read_clip(video, start, 4), truth[start : start + 4])
 
 
+@pytest.mark.parametrize(
+    ("codec", "parameters"), [("libx264", "x264-params"), ("libx265", "x265-params")]
+)
+def test_open_groups_are_entered_by_seeking(tmp_path, monkeypatch, codec, parameters):
+    # What follows the key frame in the file but is shown before it cannot be decoded from there.
+    path = tmp_path / "a.mp4"
+    options = {
+        parameters: "open-gop=1:keyint=10:min-keyint=1:scenecut=0:b-pyramid=0:ref=1:bframes=3"
+    }
+    write_video(
+        path, frame_pattern(50), gop=10, codec=codec, pix_fmt="yuv420p", codec_options=options
+    )
+    truth = decoded_from_start(path)
+    forbid_decoding_from_start(monkeypatch)
+    for start in range(0, 46, 3):
+        assert np.array_equal(read_clip(path, start, 4), truth[start : start + 4])
+
+
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the FaceForensics++ sample is not there")
 def test_the_real_sample(monkeypatch):
     # Written by x264 148, whose 4:4:4 is garbage to a decoder that has not seen the first packet.
