@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor
 from pytorch_lightning.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -27,6 +27,7 @@ from deepfake_mtl.callbacks import (
     GradientConflictMonitor,
     ResultsWriter,
 )
+from deepfake_mtl.checkpoints.best import BestCheckpoint
 from deepfake_mtl.checkpoints.choice import (
     RUN_CHECKPOINTS,
     find_checkpoint,
@@ -134,18 +135,13 @@ class DetectorCLI(LightningCLI):
             default="convolutions",
             help="Which float32 operations of a GPU are rounded to TF32.",
         )
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         parser.add_lightning_class_args(GradientConflictMonitor, "conflict")
         parser.add_lightning_class_args(FeatureWriter, "features")
         parser.set_defaults(
             {
                 "model.encoder": {"class_path": "deepfake_mtl.models.S3D"},  # has options by itself
-                "checkpoint.monitor": "val/auc",
-                "checkpoint.mode": "max",
-                "checkpoint.filename": Path(BEST).stem,
-                "checkpoint.auto_insert_metric_name": False,
-                "checkpoint.enable_version_counter": False,
             }
         )
         for name in ("checkpoint", "last_checkpoint"):
@@ -342,8 +338,6 @@ def _quieten() -> None:
         ".*The number of training batches.*smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        # A test that writes to another folder than the training did.
-        "The dirpath has changed.*",
     ):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(

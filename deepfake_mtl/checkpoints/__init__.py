@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deepfake_mtl.util.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from deepfake_mtl.checkpoints.best import BestCheckpoint
     from deepfake_mtl.checkpoints.files import WholeCheckpointIO
     from deepfake_mtl.checkpoints.last import LastCheckpoint
     from deepfake_mtl.checkpoints.random_states import RandomStates
@@ -12,10 +13,11 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "best": ("BestCheckpoint",),
             "files": ("WholeCheckpointIO",),
             "last": ("LastCheckpoint",),
             "random_states": ("RandomStates",),
         },
     )
 
-__all__ = ["LastCheckpoint", "RandomStates", "WholeCheckpointIO"]
+__all__ = ["BestCheckpoint", "LastCheckpoint", "RandomStates", "WholeCheckpointIO"]

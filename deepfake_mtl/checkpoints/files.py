@@ -1,6 +1,7 @@
 """Checkpoints on disk: written whole, checked before a training goes on from one."""
 
 import os
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -68,12 +69,31 @@ def check_checkpoint(path: Path) -> None:
 def keep_previous(last: Path) -> None:
     """Give the last checkpoint the name of the previous one, too, before it is replaced."""
     previous = last.with_name(PREVIOUS)
-    temporary = last.with_name(f".{PREVIOUS}.{os.getpid()}.part")
+    if not _link(last, previous):
+        replace(last, previous)  # for a moment there is no last one
+
+
+def name_also(path: Path, name: Path) -> None:
+    """Give a checkpoint a second name, in the place of what had it."""
+    if not _link(path, name):
+        with named_errors(name):
+            temporary = _temporary(name)
+            shutil.copyfile(path, temporary)
+            replace(temporary, name)
+
+
+def _link(path: Path, name: Path) -> bool:
+    """Return whether the file system has links, and there is one now."""
+    temporary = _temporary(name)
     try:
         temporary.unlink(missing_ok=True)
-        os.link(last, temporary)
-    except OSError:  # no links on this file system: for a moment there is no last one
-        replace(last, previous)
-        return
-    replace(temporary, previous)
+        os.link(path, temporary)
+    except OSError:
+        return False
+    replace(temporary, name)
     temporary.unlink(missing_ok=True)  # two names of one file are not replaced by each other
+    return True
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
