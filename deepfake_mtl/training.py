@@ -166,6 +166,12 @@ class DetectorCLI(LightningCLI):
             # Lightning warns where a program passes words and has some of its own.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
             super().parse_arguments(parser, words)
+        written = self.config.get("fit.ckpt_path")
+        if given is None and written is not None:
+            raise ConfigurationError(
+                "ckpt_path stands in a configuration file, whose every training would go on from "
+                f"{written}: take it out there, and write --ckpt_path to go on with a training"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 (Lightning's)
         """Create the trainer with a logger and callbacks that write to the run folder."""
@@ -275,9 +281,9 @@ class _RunConfig(SaveConfigCallback):
             path = Path(trainer.default_root_dir) / "config.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
-            self.parser.save(
-                self.config, str(partial), skip_none=False, overwrite=True, multifile=False
-            )
+            config = self.config.clone()
+            config["ckpt_path"] = None  # where this once began is no setting of the next training
+            self.parser.save(config, str(partial), skip_none=False, overwrite=True, multifile=False)
             replace(partial, path)
 
 

@@ -454,3 +454,20 @@ def test_two_ranks_train_and_score_as_one(tiny_corpus: Path, trained: Path, tmp_
     for one, both in zip(*tables, strict=True):
         assert one["clips"] == both["clips"] == "2"
         assert float(one["score"]) == pytest.approx(float(both["score"]), abs=1e-5)
+
+
+def test_where_a_training_began_is_no_configuration(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, tiny = tmp_path / "run", ["--model.encoder=tests.worlds.TinyEncoder"]
+    assert main(fit_words(tiny_corpus, run, *tiny)) == 0
+    again = [*tiny, "--ckpt_path=last", "--trainer.max_epochs=2"]
+    assert main(fit_words(tiny_corpus, run, *again)) == 0
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["ckpt_path"] is None
+    assert config["trainer"]["max_epochs"] == 2
+    # As versions before wrote it.
+    config["ckpt_path"] = str(run / "checkpoints" / "last.ckpt")
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(config))
+    words = ["fit", f"--config={tmp_path / 'old.yaml'}", f"--trainer.default_root_dir={run}2"]
+    assert "ckpt_path stands in a configuration file" in error_of(words, capsys)

@@ -226,6 +226,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self._corrupt: dict[str, None] = {}
         self._place: EpochPlace | None = None
         self._loaded_place: dict[str, int] | None = None
+        self._loaded_seed: int | None = None
         self._facts: dict[str, Any] | None = None
 
     @property
@@ -245,6 +246,9 @@ class DeepfakeDataModule(pl.LightningDataModule):
             ConfigurationError: Options do not fit each other or the data.
         """
         self._check_sampler_replacement()
+        if stage == "fit":
+            # What an earlier training went on with; a checkpoint of this one is read after this.
+            self._place = self._loaded_place = self._loaded_seed = None
         if self.test_on is not None and stage != "test":
             raise ConfigurationError(
                 f"data.test_on is {self.test_on}, but it is for tests alone: leave it out, or name "
@@ -419,7 +423,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             )
         if self._corpus is not None and not self.allow_other_crops:
             _check_crops(state_dict.get("crops"), self._crops())
-        self.seed = int(state_dict["seed"])
+        self._loaded_seed = int(state_dict["seed"])
         self._loaded_place = state_dict.get("place")
 
     def _find_corpus(self) -> Corpus:
@@ -526,6 +530,8 @@ class DeepfakeDataModule(pl.LightningDataModule):
         }
 
     def _base_seed(self) -> int:
+        if self._loaded_seed is not None:
+            return self._loaded_seed
         if self.seed is not None:
             return self.seed
         return int(os.environ.get("PL_GLOBAL_SEED", "0"))

@@ -168,3 +168,25 @@ def test_checkpoints_remember_fold_people_and_seed(tiny_corpus: Path) -> None:
 def test_nothing_is_known_before_setup(tiny_corpus: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"setup\(\)"):
         _ = datamodule(tiny_corpus).fold
+
+
+def test_a_second_training_begins_at_the_start(tiny_corpus: Path) -> None:
+    """With a datamodule that has gone on from the middle of another, of another seed."""
+    first = datamodule(tiny_corpus, seed=7)
+    first.setup("fit")
+    next(iter(first.train_dataloader()))
+    state = first.state_dict()
+    assert state["place"]["batches"] == 1
+
+    used, fresh = datamodule(tiny_corpus, seed=1), datamodule(tiny_corpus, seed=1)
+    used.setup("fit")
+    used.load_state_dict(state)
+    assert used.report().seed == 7
+    assert len(list(used.train_dataloader())) == 3
+    for data in (used, fresh):
+        data.setup("fit")
+    expected = [batch["clip"] for batch in fresh.train_dataloader()]
+    actual = [batch["clip"] for batch in used.train_dataloader()]
+    assert len(actual) == len(expected) == 4
+    assert all(torch.equal(a, e) for a, e in zip(actual, expected, strict=True))
+    assert used.report().seed == used.state_dict()["seed"] == 1
