@@ -2,9 +2,10 @@
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from pytorch_lightning.cli import (
     SaveConfigCallback,
 )
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from deepfake_mtl.callbacks import (
     ClipStrip,
@@ -50,7 +52,7 @@ from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.precision import TF32, check_precision, use_tf32
-from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.run_folder import lock_training, results_folder
 from deepfake_mtl.util.files import replace
 
 DEFAULT_RUN: Final = "runs/detector"
@@ -71,7 +73,8 @@ def run_trainer_command(words: Sequence[str]) -> None:
     """
     _quieten()
     # The words are parsed here alone: LightningCLI need not compare them with sys.argv.
-    DetectorCLI(list(words))
+    with ExitStack() as held:
+        DetectorCLI(list(words), held)
 
 
 def resolve_config(words: Sequence[str]) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def resolve_config(words: Sequence[str]) -> dict[str, Any]:
     printed, complaints = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(printed), redirect_stderr(complaints):
-            DetectorCLI(["fit", *words, "--print_config"])
+            DetectorCLI(["fit", *words, "--print_config"], ExitStack())
     except SystemExit as stop:
         if stop.code:
             text = complaints.getvalue().strip()
@@ -104,9 +107,11 @@ class DetectorCLI(LightningCLI):
 
     Args:
         words: The subcommand and its options.
+        held: What is to be let go at the end, such as the lock of a run folder.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], held: ExitStack) -> None:
+        self._held = held
         self._data_state: dict[str, Any] = {}
         self._resumed: Path | None = None
         super().__init__(
@@ -223,9 +228,12 @@ class DetectorCLI(LightningCLI):
         """Refuse to write over the checkpoints of another training.
 
         Raises:
-            ConfigurationError: There are some in the run folder, and none is continued.
+            ConfigurationError: There are some in the run folder, and none is continued; or another
+                process trains there.
         """
         run = self._run()
+        if _is_first_process(self.trainer):
+            self._held.enter_context(lock_training(run))
         existing = sorted((run / CHECKPOINTS).glob("*.ckpt"))
         if self._resumed is None and existing:
             last = run / CHECKPOINTS / LAST
@@ -285,6 +293,12 @@ class _RunConfig(SaveConfigCallback):
             config["ckpt_path"] = None  # where this once began is no setting of the next training
             self.parser.save(config, str(partial), skip_none=False, overwrite=True, multifile=False)
             replace(partial, path)
+
+
+def _is_first_process(trainer: Trainer) -> bool:
+    """Whether this process writes to the run folder; the trainer knows its rank only later."""
+    first_here = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
+    return first_here and trainer.is_global_zero
 
 
 def _checkpoints_folder(run: str) -> str:

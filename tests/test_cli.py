@@ -15,6 +15,7 @@ from sklearn import metrics as sklearn_metrics
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
+from deepfake_mtl.run_folder import lock_training
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
 from tests.data.videos import spoil
 
@@ -471,3 +472,18 @@ def test_where_a_training_began_is_no_configuration(
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(config))
     words = ["fit", f"--config={tmp_path / 'old.yaml'}", f"--trainer.default_root_dir={run}2"]
     assert "ckpt_path stands in a configuration file" in error_of(words, capsys)
+
+
+def test_a_run_folder_is_of_one_training_at_a_time(
+    tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, tiny = tmp_path / "run", "--model.encoder=tests.worlds.TinyEncoder"
+    with lock_training(run):
+        message = error_of(fit_words(tiny_corpus, run, tiny), capsys)
+        assert "another training is writing to this folder" in message
+        assert [path.name for path in run.iterdir()] in ([".training"], [])
+    # Also after one that ended in an error, in the same process.
+    assert "set --data.batch_size" in error_of(
+        fit_words(tiny_corpus, run, tiny, "--data.batch_size=99"), capsys
+    )
+    assert main(fit_words(tiny_corpus, run, tiny)) == 0
