@@ -119,6 +119,7 @@ class DetectorCLI(LightningCLI):
             DeepfakeDataModule,
             args=list(words),
             save_config_callback=_RunConfig,
+            trainer_class=_Trainer,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -279,6 +280,38 @@ class DetectorCLI(LightningCLI):
         if path.parent.name == CHECKPOINTS:
             parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
         return _replace_option(words, "--ckpt_path", str(path))
+
+
+class _Trainer(Trainer):
+    """Lightning's, whose options for numbers of batches tell 1 (one) from 1.0 (all).
+
+    Which of int and float comes first in an annotation of typing's Optional depends on what was
+    imported before, and the command line takes the first that fits.
+
+    Args:
+        limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
+        limit_val_batches: Likewise, of a validation.
+        limit_test_batches: Likewise, of a test.
+        limit_predict_batches: Likewise, of a prediction.
+        **options: As of Lightning's Trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit_train_batches: int | float | None = None,  # noqa: PYI041 (in this order)
+        limit_val_batches: int | float | None = None,  # noqa: PYI041
+        limit_test_batches: int | float | None = None,  # noqa: PYI041
+        limit_predict_batches: int | float | None = None,  # noqa: PYI041
+        **options: Any,  # noqa: ANN401 (Lightning's)
+    ) -> None:
+        super().__init__(
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            **options,
+        )
 
 
 class _RunConfig(SaveConfigCallback):

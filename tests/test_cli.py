@@ -16,6 +16,7 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.run_folder import lock_training
+from deepfake_mtl.training import resolve_config
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
 from tests.data.videos import spoil
 
@@ -487,3 +488,13 @@ def test_a_run_folder_is_of_one_training_at_a_time(
         fit_words(tiny_corpus, run, tiny, "--data.batch_size=99"), capsys
     )
     assert main(fit_words(tiny_corpus, run, tiny)) == 0
+
+
+@pytest.mark.parametrize("name", ["train", "val", "test", "predict"])
+@pytest.mark.parametrize(("text", "expected"), [("1", 1), ("1.0", 1.0), ("3", 3), ("0.5", 0.5)])
+def test_one_batch_is_not_all_of_them(name: str, text: str, expected: float) -> None:
+    option = f"limit_{name}_batches"
+    words = ["--data.root=x", "--data.held_out=FaceSwap", f"--trainer.{option}={text}"]
+    value = resolve_config(words)["trainer"][option]
+    assert value == expected
+    assert type(value) is type(expected)
