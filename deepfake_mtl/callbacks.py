@@ -33,6 +33,7 @@ from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Counts, Results, wri
 from deepfake_mtl.evaluation.table import format_table
 from deepfake_mtl.losses import ConflictMeter
 from deepfake_mtl.metrics import VideoScores, VideoTable
+from deepfake_mtl.precision import precision_record
 
 
 class ResultsWriter(Callback):
@@ -114,6 +115,10 @@ class ResultsWriter(Callback):
             "seed": report.seed,
             "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
             "counts": counts,
+            "precision": {
+                "training": detector.trained_precision,
+                "test": precision_record(str(trainer.precision), trainer.strategy.root_device),
+            },
             "figures": evaluate(predictions, held_out, float(detector.threshold)),
             "config": dict(self._config),
             "versions": environment(),

@@ -34,15 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and say where its page is."""
+    from deepfake_mtl.forecast import forecast
     from deepfake_mtl.synthetic.world import synthesize
-    from deepfake_mtl.training import run_trainer_command
+    from deepfake_mtl.training import resolve_config, run_trainer_command
 
     begin = time.monotonic()
     corpus, folder = arguments.out / "corpus", arguments.out / arguments.held_out
-    _say(f"1/3 A synthetic corpus of {_WORLD.identities} people in {corpus}")
-    synthesize(corpus, _WORLD)
-
-    _say(f"2/3 Training with {arguments.held_out} held out, in {folder}")
     last = folder / "checkpoints" / "last.ckpt"
     options = [
         "--config=configs/demo.yaml",
@@ -52,13 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
         f"--trainer.default_root_dir={folder}",
         f"--seed_everything={arguments.seed}",
     ]
+    whole = forecast(_WORLD, resolve_config(options))
+    _say(f"From nothing to a page of results this takes about {_minutes(whole)} on this machine")
+    _say(f"1/3 A synthetic corpus of {_WORLD.identities} people in {corpus}")
+    synthesize(corpus, _WORLD)
+
+    _say(f"2/3 Training with {arguments.held_out} held out, in {folder}")
     resume = [f"--ckpt_path={last}"] if last.is_file() else []
     run_trainer_command(["fit", *options, *resume])
 
     _say("3/3 Testing, on manipulations that were learnt and on the one that was not")
     run_trainer_command(["test", *options, f"--ckpt_path={last}"])
-    _say(f"Done in {time.monotonic() - begin:.0f} s. Open {folder / 'results.html'} in a browser.")
+    took = _minutes(time.monotonic() - begin)
+    _say(f"Done in {took}. Open {folder / 'results.html'} in a browser.")
     return 0
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(round(seconds / 60), 1)} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _say(text: str) -> None:

@@ -42,7 +42,14 @@ from deepfake_mtl.models import (
     shuffled_forward,
     without_pretrained,
 )
-from deepfake_mtl.precision import check_precision
+from deepfake_mtl.precision import (
+    PRECISION,
+    PrecisionRecord,
+    check_precision,
+    check_ranks_agree,
+    precision_record,
+    warn_of_slow_precision,
+)
 from deepfake_mtl.tasks import (
     BinaryCrossEntropy,
     ContrastiveTask,
@@ -122,6 +129,7 @@ class Detector(pl.LightningModule):
     threshold: Tensor
     test_table: VideoTable | None = None
     predict_table: VideoTable | None = None
+    trained_precision: PrecisionRecord | None = None
 
     def __init__(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         self,
@@ -297,6 +305,10 @@ class Detector(pl.LightningModule):
         if stage != "fit":
             return
         check_precision(str(self.trainer.precision))
+        check_ranks_agree(self.trainer)
+        if self.trainer.is_global_zero:
+            device = self.trainer.strategy.root_device
+            warn_of_slow_precision(str(self.trainer.precision), device)
         if self.key_encoders and self.moco.batch_norm_remedy == "sync":
             check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
@@ -323,13 +335,18 @@ class Detector(pl.LightningModule):
                 "on from one of them with a smaller learning_rate, with gradient_clip_val, or with "
                 "precision 32-true"
             )
+        if self._trainer is not None:
+            device = self._trainer.strategy.root_device
+            checkpoint[PRECISION] = precision_record(str(self._trainer.precision), device)
         datamodule = self._datamodule()
         if datamodule is not None:
             # Lightning keeps it under the name of the class, where no other class would find it.
             checkpoint[DATA_STATE] = checkpoint.pop(type(datamodule).__qualname__)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the fold with that of a checkpoint, whatever its classes were called.
+        """Take the precision, and compare the fold with that of a checkpoint.
+
+        The names of the classes that it was made with do not matter.
 
         Raises:
             CheckpointError: It belongs to another fold, or to other data; see
@@ -343,6 +360,7 @@ class Detector(pl.LightningModule):
                     f"the checkpoint is of a training that had diverged: not all of {wrong} is "
                     "finite. Go on from an earlier one"
                 )
+        self.trained_precision = checkpoint.get(PRECISION)
         state = data_state(checkpoint)
         trained = checkpoint.get("hyper_parameters", {}).get("held_out")
         if state is not None:
@@ -468,9 +486,12 @@ class Detector(pl.LightningModule):
 
     def _check_averaging(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse to save weights beside the threshold of their average."""
-        if not (self.trainer.training or self.trainer.validating) or "callbacks" in checkpoint:
+        trainer = self._trainer
+        if trainer is None or not (trainer.training or trainer.validating):
             return
-        if any(isinstance(each, WeightAveraging) for each in self.trainer.callbacks):  # type: ignore[attr-defined]
+        if "callbacks" in checkpoint:
+            return
+        if any(isinstance(each, WeightAveraging) for each in trainer.callbacks):  # type: ignore[attr-defined]
             raise ConfigurationError(
                 "checkpoints of weights alone leave out what a WeightAveraging callback has "
                 "averaged, though it is what was validated: set save_weights_only to false"

@@ -51,7 +51,14 @@ from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
-from deepfake_mtl.precision import TF32, check_precision, use_tf32
+from deepfake_mtl.precision import (
+    PRECISION,
+    TF32,
+    Precision,
+    check_precision,
+    resolve_precision,
+    use_tf32,
+)
 from deepfake_mtl.run_folder import lock_training, results_folder
 from deepfake_mtl.util.files import replace
 
@@ -98,6 +105,43 @@ def resolve_config(words: Sequence[str]) -> dict[str, Any]:
     return config
 
 
+class DetectorTrainer(Trainer):
+    """Lightning's, whose precision may be measured, and whose limits tell 1 (one) from 1.0 (all).
+
+    Which of int and float comes first in an annotation of typing's Optional depends on what was
+    imported before, and the command line takes the first that fits.
+
+    Args:
+        precision: Any of Lightning's names, or ``auto``: ``bf16-mixed`` where a probe shows it
+            faster than float32 on this device, else ``32-true``.
+        limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
+        limit_val_batches: Likewise, of a validation.
+        limit_test_batches: Likewise, of a test.
+        limit_predict_batches: Likewise, of a prediction.
+        **options: As of Lightning's Trainer.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision | None = None,
+        limit_train_batches: int | float | None = None,  # noqa: PYI041 (in this order)
+        limit_val_batches: int | float | None = None,  # noqa: PYI041
+        limit_test_batches: int | float | None = None,  # noqa: PYI041
+        limit_predict_batches: int | float | None = None,  # noqa: PYI041
+        **options: Any,  # noqa: ANN401 (Lightning's)
+    ) -> None:
+        chosen = resolve_precision(precision, options.get("accelerator", "auto"))
+        super().__init__(
+            precision=chosen,  # type: ignore[arg-type]
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            **options,
+        )
+
+
 class DetectorCLI(LightningCLI):
     """LightningCLI for `Detector` and `DeepfakeDataModule`.
 
@@ -117,9 +161,9 @@ class DetectorCLI(LightningCLI):
         super().__init__(
             Detector,
             DeepfakeDataModule,
+            trainer_class=DetectorTrainer,
             args=list(words),
             save_config_callback=_RunConfig,
-            trainer_class=_Trainer,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -211,8 +255,22 @@ class DetectorCLI(LightningCLI):
                 self._resumed = sound_checkpoint(checkpoint, run)
             else:
                 self._resumed = find_checkpoint(checkpoint, run)
+        self._resolve_precision()
         with without_pretrained() if checkpoint or self._resumed else nullcontext():
             super().instantiate_classes()
+
+    def _resolve_precision(self) -> None:
+        """Choose where `auto` is asked for, so that what is written down is what was done.
+
+        A training goes on in the precision that it began with, wherever it goes on.
+        """
+        trainer = self._get(self.config, "trainer")
+        if trainer.precision != "auto":
+            return
+        if self._resumed is not None:
+            record = load_checkpoint(self._resumed).get(PRECISION)
+            trainer.precision = record["used"] if record else "auto"
+        trainer.precision = resolve_precision(trainer.precision, trainer.accelerator)
 
     def after_instantiate_classes(self) -> None:
         """Let checkpoints describe the model's parts in plain values, and check the given one.
@@ -280,38 +338,6 @@ class DetectorCLI(LightningCLI):
         if path.parent.name == CHECKPOINTS:
             parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
         return _replace_option(words, "--ckpt_path", str(path))
-
-
-class _Trainer(Trainer):
-    """Lightning's, whose options for numbers of batches tell 1 (one) from 1.0 (all).
-
-    Which of int and float comes first in an annotation of typing's Optional depends on what was
-    imported before, and the command line takes the first that fits.
-
-    Args:
-        limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
-        limit_val_batches: Likewise, of a validation.
-        limit_test_batches: Likewise, of a test.
-        limit_predict_batches: Likewise, of a prediction.
-        **options: As of Lightning's Trainer.
-    """
-
-    def __init__(
-        self,
-        *,
-        limit_train_batches: int | float | None = None,  # noqa: PYI041 (in this order)
-        limit_val_batches: int | float | None = None,  # noqa: PYI041
-        limit_test_batches: int | float | None = None,  # noqa: PYI041
-        limit_predict_batches: int | float | None = None,  # noqa: PYI041
-        **options: Any,  # noqa: ANN401 (Lightning's)
-    ) -> None:
-        super().__init__(
-            limit_train_batches=limit_train_batches,
-            limit_val_batches=limit_val_batches,
-            limit_test_batches=limit_test_batches,
-            limit_predict_batches=limit_predict_batches,
-            **options,
-        )
 
 
 class _RunConfig(SaveConfigCallback):

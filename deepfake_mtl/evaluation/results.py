@@ -72,6 +72,20 @@ class Readout(Reports):
     confusion: Confusion | None  # None where the classes are not methods
 
 
+class PrecisionRecord(TypedDict):
+    """What a run computed in."""
+
+    used: str
+    bf16_over_float32: float | None  # time of the probe; None where it was not measured
+
+
+class Precisions(TypedDict):
+    """What was computed in which precision, and where bfloat16 was measured, its time's ratio."""
+
+    training: PrecisionRecord | None  # None: a checkpoint of before, which does not tell
+    test: PrecisionRecord
+
+
 class Figures(Reports):
     """All figures of one test; those of the sets and methods are of the score of a video."""
 
@@ -88,6 +102,7 @@ class Results(TypedDict):
     seed: int | None
     checkpoint: str | None
     counts: Counts
+    precision: NotRequired[Precisions]
     figures: Figures
     gradient_conflict: NotRequired[list[ConflictRow]]
     config: Mapping[str, object]

@@ -117,6 +117,16 @@ def _start_temporal_layers(translation: Translation) -> None:
             translation.make(f"{place}1.1.{name}", tensor, how)
 
 
+def _add_identity(network: nn.Module) -> None:
+    """Add the identity to every convolution over time that keeps the number of channels."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d) and module.kernel_size[1:] == (1, 1):
+            length = module.kernel_size[0]
+            if length > 1 and module.in_channels == module.out_channels:
+                with torch.no_grad():
+                    module.weight += identity_over_time(module.out_channels, length)
+
+
 class S3D(Encoder):
     """S3D (Xie et al., ECCV 2018, arXiv 1712.04851) on torchvision's layers, as an encoder.
 
@@ -137,6 +147,10 @@ class S3D(Encoder):
         norm_bias: Value that the bias of every BatchNorm starts from; weights that are loaded
             replace it. At 1, most ReLUs pass most values at first, and a short run from scratch
             learns in hundreds of steps what takes thousands at 0.
+        temporal_identity: Whether convolutions over time start as the identity plus their random
+            values; weights that are loaded replace it. What the convolutions over space find then
+            reaches the head from the first step on, and a short run from scratch learns where it
+            may stay at chance otherwise.
         channels_last: Compute in the memory layout that is about twice as fast on CPUs and that
             GPUs prefer. Changes no result beyond rounding.
         recompute_activations: In training, keep the activations between the layers only, and
@@ -161,6 +175,7 @@ class S3D(Encoder):
         norm_eps: float | None = None,
         norm_momentum: float | None = None,
         norm_bias: float = 0.0,
+        temporal_identity: bool = False,
         channels_last: bool = True,
         recompute_activations: bool = False,
     ) -> None:
@@ -170,6 +185,8 @@ class S3D(Encoder):
         for module in self.features.modules():
             if isinstance(module, nn.BatchNorm3d):
                 nn.init.constant_(module.bias, norm_bias)
+        if temporal_identity:
+            _add_identity(self.features)
         self._recompute_activations = recompute_activations
         self._memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
         self.features.to(memory_format=self._memory_format)

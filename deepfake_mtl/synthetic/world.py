@@ -90,6 +90,21 @@ def split_pairs(
     }
 
 
+def film_identity(root: Path, config: SyntheticConfig, target: int) -> int:
+    """Make the videos of one identity that are missing: its original and the fakes of it.
+
+    Args:
+        root: Folder of the corpus.
+        config: The world.
+        target: Number of the identity.
+
+    Returns:
+        The number of videos, masks apart.
+    """
+    sources = dict([*pair_identities(config), *((b, a) for a, b in pair_identities(config))])
+    return _film(root, config, (target, sources[target]))
+
+
 def _claim(root: Path, config: SyntheticConfig) -> None:
     """Mark a folder as a world of this configuration, or refuse."""
     marker = root / MARKER
