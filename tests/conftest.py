@@ -1,3 +1,15 @@
+"""Corpora that tests share, and how the suite stays fast.
+
+Most of the time goes into what surrounds a test. A fresh interpreter that imports PyTorch and
+Lightning costs up to twenty seconds of processor time on a slow core, so: commands run in the
+process of the test (``main([...])``); several processes are forked from one that has imported
+already (`tests.processes`); a fresh interpreter is started only where its start, its end or what it
+imports is tested, and then once for all that can be asked of it. Trainings that several tests look
+at are fixtures of the session. Where the encoder is not what is tested, it is
+`tests.worlds.TinyEncoder`. bf16 is for networks of a few layers: on processors without AVX-512,
+convolutions in it are thirty times slower. What takes more than ten seconds is marked ``slow``.
+"""
+
 import json
 import os
 import shutil

@@ -1,8 +1,6 @@
 """What the docs show is run as it stands there."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,15 +77,3 @@ def test_moco_in_a_lightning_module_of_either_package(package: ModuleType, tmp_p
     assert loss > 0
     moved = [not torch.equal(a, b) for a, b in zip(start, module.key.parameters(), strict=True)]
     assert any(moved)
-
-
-def test_models_and_losses_need_no_lightning() -> None:
-    """In a fresh interpreter in which everything else cannot be imported."""
-    code = """
-import sys
-for name in ("pytorch_lightning", "lightning", "av", "albumentations", "cv2", "torchmetrics",
-             "jsonargparse", "tensorboard", "matplotlib", "torchjd"):
-    sys.modules[name] = None
-import deepfake_mtl.models, deepfake_mtl.losses
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

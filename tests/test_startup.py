@@ -87,6 +87,29 @@ def test_a_report_needs_what_draws_it_and_no_more(tmp_path):
     assert "<svg" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_packages_need_what_they_say():
+    """In an interpreter in which everything else cannot be imported."""
+    code = """
+import sys
+
+blocked = [
+    "pytorch_lightning", "lightning", "jsonargparse", "av", "cv2", "albumentations", "matplotlib",
+    "jinja2", "tensorboard", "tqdm", "torchjd", "torchmetrics",
+]
+for name in blocked:
+    sys.modules[name] = None
+from deepfake_mtl.losses import *
+from deepfake_mtl.models import *
+S3D(), KeyQueue(2, 3)
+del sys.modules["torchmetrics"], sys.modules["matplotlib"], sys.modules["tqdm"]
+from deepfake_mtl.evaluation import *
+evaluate, format_table
+pictures = {"deepfake_mtl.evaluation.figures", "deepfake_mtl.evaluation.page"}
+assert not pictures & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def lazy_packages():
     """All packages of the library that import public names on first use."""
     walked = pkgutil.walk_packages(deepfake_mtl.__path__, "deepfake_mtl.")

@@ -9,16 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from tests.two_ranks import CASES, train
+from tests.processes import run_processes
+from tests.two_ranks import CASES, on_rank, train
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node"]
 PROGRAM = ["-m", "tests.two_ranks"]
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("two_ranks")
-    subprocess.run([*LAUNCHER, "2", "--standalone", *PROGRAM, str(folder)], check=True)
+    run_processes(2, on_rank, folder, free_port())
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 
@@ -37,10 +45,7 @@ def test_two_ranks_equal_one_process(
 @pytest.mark.slow
 def test_two_nodes_of_one_device_equal_one_process(tmp_path: Path) -> None:
     """A torchrun of its own for each node, as on two machines."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = ["--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    place = ["--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
     nodes = [
         subprocess.Popen(
             [*LAUNCHER, "1", *place, f"--node-rank={node}", *PROGRAM, str(tmp_path), "contrast"]

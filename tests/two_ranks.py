@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,14 +104,20 @@ def train(
     }
 
 
-def main() -> None:
+def main(folder: Path, cases: Sequence[str]) -> None:
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
     rank, nodes = int(os.environ["RANK"]), 2 // int(os.environ["LOCAL_WORLD_SIZE"])
-    cases = sys.argv[2:] or CASES
     results = {case: train(case, folder, ranks=2, rank=rank, nodes=nodes) for case in cases}
     torch.save(results, folder / f"{rank}.pt")
 
 
+def on_rank(rank: int, folder: Path, port: int) -> None:
+    """Train all cases, with the variables that torchrun sets."""
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {name: str(value) for name, value in (places | meeting).items()}
+    main(folder, list(CASES))
+
+
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -75,6 +75,7 @@ def test_a_benchmark_that_is_killed_ends_as_one_that_is_not(
     assert {path: path.stat().st_mtime_ns for path in broken.rglob("results.json")} == changed
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_go_on(
     tiny_corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,6 @@
 import base64
 import math
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -233,13 +231,3 @@ def test_a_page_that_cannot_be_made_leaves_nothing(tmp_path):
     with pytest.raises(DeepfakeMTLError, match="not finite"):
         write_page(tmp_path, results, made, [], "A run")
     assert not list(tmp_path.iterdir())
-
-
-def test_figures_need_neither_pictures_nor_lightning():
-    code = (
-        "import sys, deepfake_mtl.evaluation\n"
-        "ours = {'deepfake_mtl.evaluation.figures', 'deepfake_mtl.evaluation.page'}\n"
-        "print((ours | {'pytorch_lightning', 'jinja2', 'cv2', 'av'}) & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from deepfake_mtl.losses import (
@@ -19,6 +18,7 @@ from deepfake_mtl.losses import (
 )
 from deepfake_mtl.models.momentum import MomentumCopy, shuffled_forward
 from deepfake_mtl.models.queue import KeyQueue
+from tests.processes import run_processes
 
 STEPS = 4
 HAS_TORCHJD = all(find_spec(name) for name in ("torchjd", "quadprog", "qpsolvers"))
@@ -165,7 +165,7 @@ def work(number: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("ranks")
-    spawn(work, args=(str(folder),), nprocs=2)
+    run_processes(2, work, str(folder))
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.metrics import VideoScores
+from tests.processes import run_processes
 
 FIELDS = ("video", "label", "clips", "outputs")
 
@@ -111,7 +111,7 @@ def on_rank(rank, folder):
 
 
 def test_two_ranks_agree_with_one_process(tmp_path):
-    mp.spawn(on_rank, (str(tmp_path),), nprocs=2)
+    run_processes(2, on_rank, str(tmp_path))
     for case in CASES:
         single = VideoScores(3)
         for shard in shards(case):
