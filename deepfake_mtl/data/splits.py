@@ -11,6 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.text_files import read_json
 from deepfake_mtl.errors import SplitError
 
 SplitName = Literal["train", "val", "test"]
@@ -164,12 +165,7 @@ def fingerprint(splits: Splits) -> str:
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     remedy = 'expected a list of pairs such as [["071", "054"], ...]: restore the official file'
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SplitError(f"{path}: no such file; {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise SplitError(f"{path}: cannot be read as JSON ({error}); {remedy}") from error
+    content = read_json(path, remedy, SplitError)
     if not isinstance(content, list) or not content:
         raise SplitError(f"{path}: not a list, or empty; {remedy}")
     pairs = []

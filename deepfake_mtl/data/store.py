@@ -28,6 +28,7 @@ from deepfake_mtl.data.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.data.json_values import text_value, to_json
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.text_files import read_lines
 from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 
@@ -277,13 +278,10 @@ class FaceStore:
             SplitError: The store has neither.
         """
         path = self.root / _TEST_LIST
-        try:
-            return path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+        if not path.exists():
             methods = FaceForensics.methods
             return keys_of_test(self.splits_folder, self.name, self.compression, methods)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CorpusError(f"{path}: cannot be read ({error}); prepare it again") from error
+        return [line for _, line in read_lines(path, "prepare it again")]
 
     def test_videos(self) -> list[VideoRecord]:
         """List the videos of `test_list`.

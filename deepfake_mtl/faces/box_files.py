@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from deepfake_mtl.data.text_files import decode
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
 
@@ -84,7 +85,7 @@ def read_boxes(path: Path) -> BoxFile:
     """Read the boxes of one video; the module's docstring tells the formats.
 
     Args:
-        path: A ``.csv`` or ``.json`` file, UTF-8.
+        path: A ``.csv`` or ``.json`` file; see `deepfake_mtl.data.text_files.decode`.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not of the format; the message names the
@@ -95,11 +96,11 @@ def read_boxes(path: Path) -> BoxFile:
         raise ConfigurationError(f"{path}: boxes are read from .csv and .json files only")
     try:
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigurationError(
-            f"{path}: cannot be read as text in UTF-8 ({error}); write it again"
+            f"{path}: cannot be read ({error.strerror}); write it again"
         ) from error
+    text = decode(path, content, "write it again", ConfigurationError)
     rows: dict[int, list[list[float]]] = defaultdict(list)
     empty = set()
     for place, name, numbers in reader(path, text):

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.inference.annotate import annotate
 from deepfake_mtl.inference.answer_files import ANNOTATED, PAGE, VERDICT, Job
-from deepfake_mtl.inference.inputs import shown
 from deepfake_mtl.inference.page import render_page
 from deepfake_mtl.inference.verdict import Warned
 from deepfake_mtl.inference.video_detector import Examination, Progress, VideoDetector

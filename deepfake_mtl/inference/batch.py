@@ -9,9 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.answer_files import Job, finished
-from deepfake_mtl.inference.inputs import Inputs, answer_name, shown
+from deepfake_mtl.inference.inputs import Inputs, answer_name
 from deepfake_mtl.inference.summary import Answered, outcome, write_summary
 from deepfake_mtl.inference.workers import Answer, Workers, WorkerSettings
 

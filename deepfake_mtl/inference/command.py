@@ -11,9 +11,10 @@ import argparse
 from pathlib import Path
 from typing import Final, Literal
 
+from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.answer_files import INDEX, TABLE
-from deepfake_mtl.inference.inputs import NOT_NAMED, find_inputs, shown
+from deepfake_mtl.inference.inputs import describe_left_out, find_inputs
 from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
 from deepfake_mtl.inference.workers import WorkerSettings
@@ -129,9 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("Interrupted: the same command goes on where it was")
         return _INTERRUPTED
-    for path, why in inputs.left_out:
-        if why != NOT_NAMED:
-            print(f"left out: {shown(path)}: {why}")
+    for line in describe_left_out(inputs):
+        print(line)
     print(
         f"{len(answers)} answers are in {shown(arguments.out)}: see {TABLE}, and open "
         f"{shown(arguments.out / INDEX)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from deepfake_mtl.data.text_files import read_lines, shown
 from deepfake_mtl.errors import ConfigurationError
 
 VIDEO_SUFFIXES: Final = frozenset(
@@ -25,7 +26,12 @@ LIST_SUFFIX: Final = ".txt"
 NOT_NAMED: Final = "not named as a video"
 """Why most files are left out that are."""
 
+LINK: Final = "a link that leads out of the folder, or to a folder: name what it leads to"
+"""Why links are left out."""
+
 _LONGEST_NAME: Final = 60
+
+_MOST_NAMED: Final = 5
 
 
 @dataclass(slots=True)
@@ -68,9 +74,10 @@ def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
             raise ConfigurationError(f"{shown(path)}: there is no such file or folder")
     inputs.videos = list({os.path.abspath(path): path for path in inputs.videos}.values())  # noqa: PTH100 (links stay)
     if not inputs.videos:
+        left_out = describe_left_out(inputs)
         raise ConfigurationError(
             f"{', '.join(map(shown, named))}: no videos; in folders, files are taken that end with "
-            f"{', '.join(sorted(VIDEO_SUFFIXES))}"
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}" + "".join(map("; {}".format, left_out))
         )
     return inputs
 
@@ -87,10 +94,18 @@ def answer_name(video: Path) -> str:
     return f"{stem or 'video'}-{digest}"
 
 
-def shown(path: Path | str) -> str:
-    """A path as text that can be printed, whatever is in it: no control characters, valid UTF-8."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+def describe_left_out(inputs: Inputs) -> list[str]:
+    """Count and name the files that were left out, except those that are not named as videos."""
+    reasons: dict[str, list[str]] = {}
+    for path, why in inputs.left_out:
+        if why != NOT_NAMED:
+            reasons.setdefault(why, []).append(shown(path))
+    return [
+        f"left out {len(paths)}, {why}: "
+        + ", ".join(paths[:_MOST_NAMED])
+        + (", ..." if len(paths) > _MOST_NAMED else "")
+        for why, paths in reasons.items()
+    ]
 
 
 def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
@@ -103,21 +118,23 @@ def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
         here = Path(place)
         for name in sorted(folders):
             if (here / name).is_symlink():
-                inputs.left_out.append((here / name, "a link to a folder, which is not followed"))
+                inputs.left_out.append((here / name, LINK))
         folders[:] = sorted(name for name in folders if (here / name).resolve() != answers)
         for name in sorted(files):
             file = here / name
             if file.suffix.lower() not in VIDEO_SUFFIXES or name.startswith("."):
                 inputs.left_out.append((file, NOT_NAMED))
             elif file.is_symlink() and not file.resolve().is_relative_to(root):
-                inputs.left_out.append((file, "a link out of the folder, which is not followed"))
+                inputs.left_out.append((file, LINK))
             else:
                 yield file
 
 
 def _read_list(path: Path) -> list[Path]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise ConfigurationError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    return [path.parent / os.fsdecode(line.strip()) for line in lines if line.strip()]
+    lines = read_lines(path, "name another list", ConfigurationError, "surrogateescape")
+    found = []
+    for _, line in lines:
+        video = path.parent / line
+        # A name may hold a backslash, but one of Windows' separators is meant more often.
+        found.append(video if os.path.lexists(video) else path.parent / line.replace("\\", "/"))
+    return found

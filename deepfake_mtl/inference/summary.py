@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.inference.answer_files import INDEX, PAGE, TABLE
-from deepfake_mtl.inference.inputs import shown
 
 _COLUMNS: Final = (
     "video", "status", "is_fake", "score", "threshold", "spread", "resembles", "face", "faces",

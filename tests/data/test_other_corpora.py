@@ -246,7 +246,7 @@ def test_dfdc_damaged_lists(dfdc: Path) -> None:
         "filename,label\na\n",
     ):
         test.write_text(content)
-        with pytest.raises(CorpusError, match=r"labels\.csv: .*restore the official file"):
+        with pytest.raises(CorpusError, match=r"labels\.csv, line 2: .*restore the official file"):
             open_corpus("dfdc", dfdc).test_videos()
     test.write_text("filename,label\na.mp4,0\na.mp4,1\nf.mp4,1\n")
     with pytest.raises(CorpusError, match="names a video twice"):
@@ -257,7 +257,7 @@ def test_dfdc_damaged_lists(dfdc: Path) -> None:
     with pytest.raises(CorpusError, match=r"the fake a\.mp4 has no original"):
         open_corpus("dfdc", dfdc).index()
     path.unlink()
-    with pytest.raises(CorpusError, match=r"part_0/metadata\.json: cannot be read as JSON"):
+    with pytest.raises(CorpusError, match=r"part_0/metadata\.json: cannot be read \(No such"):
         open_corpus("dfdc", dfdc).index()
 
 
@@ -441,7 +441,7 @@ def test_deeperforensics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     with pytest.raises(CorpusError, match="end_to_end_level_5: all 1"):
         corpus.test_videos()
     (root / "lists" / "splits" / "test.txt").write_text("001.mp4\n")
-    with pytest.raises(CorpusError, match="001 is not of the form 000_M101"):
+    with pytest.raises(CorpusError, match=r"line 1: 001\.mp4 is not of the form 000_M101"):
         corpus.test_videos()
     touch(root, "manipulated_videos/end_to_end/000_001.mp4")
     with pytest.raises(CorpusError, match="is named TARGET_SOURCE"):

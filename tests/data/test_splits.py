@@ -51,7 +51,7 @@ def test_missing_lists_say_where_to_get_them(tmp_path: Path) -> None:
         read_splits(tmp_path / "splits")
     write_splits(tmp_path)
     (tmp_path / "test.json").unlink()
-    with pytest.raises(SplitError, match=r"test\.json: no such file"):
+    with pytest.raises(SplitError, match=r"test\.json: cannot be read \(No such file"):
         read_splits(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"missing\.csv: cannot be read"):
         read_boxes(tmp_path / "missing.csv")
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match=r"a\.csv: cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"a\.csv, line 1: is no text in UTF-16-LE"):
         read_boxes(tmp_path / "a.csv")
 
 

@@ -1,12 +1,13 @@
 """Celeb-DF v2 (Li et al., CVPR 2020, arXiv 1909.12962)."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
 from deepfake_mtl.data.corpora.scanning import check_folder, list_videos, ordered, report_others
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.text_files import listed_path, read_lines
 from deepfake_mtl.errors import CorpusError
 
 TEST_LIST: Final = "List_of_testing_videos.txt"
@@ -65,18 +66,9 @@ class CelebDF(CorpusReader):
         Raises:
             CorpusError: It is missing, or a line is not of its form or contradicts its folder.
         """
-        path = self.root / TEST_LIST
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise CorpusError(
-                f"{path}: cannot be read ({error.strerror}); it is part of the download of "
-                f"{self.title}: put it there"
-            ) from error
+        remedy = f"it is part of the download of {self.title}: put it there"
         return [
-            self._listed(f"{path}, line {number}", line)
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
+            self._listed(place, line) for place, line in read_lines(self.root / TEST_LIST, remedy)
         ]
 
     def original_of(self, record: VideoRecord) -> str | None:
@@ -103,17 +95,17 @@ class CelebDF(CorpusReader):
         )
 
     def _listed(self, place: str, line: str) -> str:
-        label, _, video = line.strip().partition(" ")
-        video_path = PurePosixPath(video.strip())
+        label, _, video = line.replace("\t", " ").partition(" ")
+        video_path = listed_path(video)
         folder = str(video_path.parent)
         if label not in _REAL_LABEL or folder not in _NAMES:
             raise CorpusError(
-                f"{place}: {line.strip()!r} is not of the form 1 YouTube-real/00170.mp4; restore "
-                "the official list"
+                f"{place}: {line!r} is not of the form 1 YouTube-real/00170.mp4; restore the "
+                "official list"
             )
         if _REAL_LABEL[label] == (folder == _FAKE):
             raise CorpusError(
-                f"{place}: {line.strip()!r} contradicts itself: in Celeb-DF 1 means real and 0 "
+                f"{place}: {line!r} contradicts itself: in Celeb-DF 1 means real and 0 "
                 "fake; restore the official list"
             )
         return f"{self.name}/{_method(folder)}/{self.compression}/{video_path.stem}"

@@ -1,7 +1,7 @@
 """DeeperForensics-1.0 (Jiang et al., CVPR 2020, arXiv 2001.03024)."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
@@ -15,6 +15,7 @@ from deepfake_mtl.data.corpora.scanning import (
     report_unexplained,
 )
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.text_files import listed_path, read_lines
 from deepfake_mtl.errors import CorpusError
 
 VARIANTS: Final = (
@@ -82,19 +83,15 @@ class DeeperForensics(CorpusReader):
             CorpusError: It is missing, or a line is no name of a video.
         """
         path = self.root / "lists" / "splits" / "test.txt"
-        try:
-            lines = path.read_text(encoding="utf-8").split()
-        except OSError as error:
-            raise CorpusError(
-                f"{path}: cannot be read ({error.strerror}); it is in the lists of the download of "
-                f"{self.title}: put it there"
-            ) from error
-        names = [PurePosixPath(line).stem for line in lines]
-        for name in names:
+        remedy = f"it is in the lists of the download of {self.title}: put it there"
+        names = []
+        for place, line in read_lines(path, remedy):
+            name = listed_path(line).stem
             if not _NAME.fullmatch(name):
                 raise CorpusError(
-                    f"{path}: {name} is not of the form 000_M101; restore the official list"
+                    f"{place}: {line} is not of the form 000_M101; restore the official list"
                 )
+            names.append(name)
         targets = sorted({name.split("_")[0] for name in names})
         fakes = [(variant, name) for variant in self._variants() for name in names]
         return [

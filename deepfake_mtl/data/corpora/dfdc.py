@@ -1,6 +1,7 @@
 """DFDC, the DeepFake Detection Challenge (Dolhansky et al., arXiv 2006.07397)."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -9,6 +10,7 @@ from deepfake_mtl.data.corpora.base import CorpusReader
 from deepfake_mtl.data.corpora.listed import listed_files, read_entries
 from deepfake_mtl.data.corpora.scanning import describe_content
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.text_files import listed_path, read_text
 from deepfake_mtl.errors import CorpusError
 
 METHOD: Final = "DFDC"
@@ -17,6 +19,7 @@ METHOD: Final = "DFDC"
 _PARTS: Final = "dfdc_train_part_*"
 _METADATA: Final = "metadata.json"
 _LABELS: Final = "labels.csv"
+_RESTORE: Final = "restore the official file"
 _IS_FAKE: Final = {"REAL": False, "FAKE": True, "0": False, "1": True}
 """Labels of ``metadata.json``, then of ``labels.csv``."""
 
@@ -117,43 +120,53 @@ class DFDC(CorpusReader):
         path = part / _METADATA
         records = []
         for file, entry in read_entries(path).items():
-            original = entry.get("original") if entry.get("label") == "FAKE" else file
+            original = entry.get("original") if str(entry.get("label")).upper() == "FAKE" else file
             if not isinstance(original, str):
-                raise CorpusError(
-                    f"{path}: the fake {file} has no original; restore the official file"
-                )
-            records.append(self._record(path, part, file, entry.get("label"), original))
+                raise CorpusError(f"{path}: the fake {file} has no original; {_RESTORE}")
+            records.append(self._record(str(path), path, part, file, entry.get("label"), original))
         return records
 
     def _tested(self, folder: Path) -> list[VideoRecord]:
         path = folder / _LABELS
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(
-                f"{path}: cannot be read as CSV ({error}); restore the official file"
-            ) from error
+        text = read_text(path, _RESTORE)
         videos = folder / "videos" if (folder / "videos").is_dir() else folder
-        return [
-            self._record(path, videos, row.get("filename"), row.get("label"), row.get("filename"))
-            for row in rows
-        ]
+        reader = csv.reader(io.StringIO(text, newline=""))
+        names: list[str] = []
+        records = []
+        try:
+            for cells in reader:
+                if not names:
+                    names = [cell.strip().lower() for cell in cells]
+                elif cells:
+                    row = dict(zip(names, map(str.strip, cells), strict=False))
+                    place, file = f"{path}, line {reader.line_num}", row.get("filename")
+                    records.append(self._record(place, path, videos, file, row.get("label"), file))
+        except csv.Error as error:
+            raise CorpusError(
+                f"{path}, line {reader.line_num}: cannot be read as CSV ({error}); {_RESTORE}"
+            ) from error
+        return records
 
     def _record(
-        self, source: Path, folder: Path, file: object, label: object, original: object
+        self,
+        place: str,
+        source: Path,
+        folder: Path,
+        file: object,
+        label: object,
+        original: object,
     ) -> VideoRecord:
         if not (isinstance(file, str) and isinstance(label, str) and isinstance(original, str)):
-            raise CorpusError(f"{source}: lacks a name or a label; restore the official file")
-        if label not in _IS_FAKE or Path(file).name != file:
+            raise CorpusError(f"{place}: lacks a name or a label; {_RESTORE}")
+        if label.upper() not in _IS_FAKE or listed_path(file).name != file:
             raise CorpusError(
-                f"{source}: {file} has the label {label}, but labels are "
-                f"{', '.join(_IS_FAKE)}, of files beside the list; restore the official file"
+                f"{place}: {file} has the label {label}, but labels are {', '.join(_IS_FAKE)}, of "
+                f"files beside the list; {_RESTORE}"
             )
         prefix = "" if source.parent == self.root else f"{source.parent.name}__"
         return VideoRecord(
             corpus=self.name,
-            method=METHOD if _IS_FAKE[label] else ORIGINAL,
+            method=METHOD if _IS_FAKE[label.upper()] else ORIGINAL,
             compression=self.compression,
             name=prefix + Path(file).stem,
             identities=(prefix + Path(original).stem,),

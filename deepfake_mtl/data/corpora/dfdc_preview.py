@@ -1,13 +1,13 @@
 """The preview of DFDC (Dolhansky et al., arXiv 1910.08854)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import ClassVar, Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
 from deepfake_mtl.data.corpora.listed import listed_files, read_entries
 from deepfake_mtl.data.corpora.scanning import check_folder
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.text_files import listed_path
 from deepfake_mtl.errors import CorpusError
 
 _DATASET: Final = "dataset.json"
@@ -72,7 +72,7 @@ class DFDCPreview(CorpusReader):
         return read_entries(self.root / _DATASET)
 
     def _record(self, file: str, entry: Mapping[str, object]) -> VideoRecord:
-        folder, *below = PurePosixPath(file).with_suffix("").parts
+        folder, *below = listed_path(file).with_suffix("").parts
         label, people = entry.get("label"), [entry.get("target_id"), entry.get("swapped_id")]
         known = [str(person) for person in people if person is not None]
         if entry.get("set") not in ("train", "test") or not known or not below:
@@ -91,5 +91,5 @@ class DFDCPreview(CorpusReader):
             compression=self.compression,
             name="__".join(below),
             identities=tuple(known),
-            path=self.root / file,
+            path=self.root / listed_path(file),
         )

@@ -1,8 +1,8 @@
 """Corpora whose labels stand in a list: what it names, against what is there."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deepfake_mtl.data.corpora.base import listed_videos
@@ -10,6 +10,7 @@ from deepfake_mtl.data.corpora.forms import VIDEO_SUFFIXES
 from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, ordered, report_unexplained
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.text_files import read_json
 from deepfake_mtl.errors import CorpusError
 
 
@@ -19,12 +20,7 @@ def read_entries(path: Path) -> Mapping[str, Mapping[str, object]]:
     Raises:
         CorpusError: It is missing, or not of this form.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorpusError(
-            f"{path}: cannot be read as JSON ({error}); restore the official file"
-        ) from error
+    entries = read_json(path, "restore the official file")
     if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
         raise CorpusError(
             f'{path}: is not of the form {{"x.mp4": {{...}}, ...}}; restore the official file'
@@ -52,7 +48,9 @@ def listed_files(
         CorpusError: Videos are missing and may not be, or are there without a label.
     """
     by_path = {str(record.path): record for record in listed}
-    found, unlabelled, others = [], [], []
+    found: dict[str, VideoRecord] = {}
+    unlisted: list[str] = []
+    others: list[Path] = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
@@ -61,13 +59,17 @@ def listed_files(
             if file.startswith("."):
                 continue
             if path in by_path:
-                found.append(by_path[path])
+                found[path] = by_path[path]
             elif suffix.lower() in VIDEO_SUFFIXES:
-                unlabelled.append(path)
+                unlisted.append(path)
             elif file not in lists and not (
                 suffix.lower() in BOX_SUFFIXES and f"{stem}.mp4" in by_path
             ):
                 others.append(Path(path))
+    renamed = _renamed([path for path in by_path if path not in found], unlisted)
+    for listed_as, path in renamed.items():
+        found[listed_as] = replace(by_path[listed_as], path=Path(path))
+    unlabelled = set(unlisted) - set(renamed.values())
     if unlabelled:
         raise CorpusError(
             f"{min(unlabelled)}: {source} gives it no label, nor {len(unlabelled) - 1} other "
@@ -76,5 +78,31 @@ def listed_files(
     report_unexplained(root, sorted(others))
     if len(by_path) < len(listed):
         raise CorpusError(f"{root}: {source} names a video twice; restore the official list")
-    chosen = listed_videos(found, [record.key for record in listed], on_missing, source)
+    chosen = listed_videos(
+        list(found.values()), [record.key for record in listed], on_missing, source
+    )
     return ordered(root, chosen)
+
+
+def _renamed(missing: Iterable[str], unlisted: Iterable[str]) -> dict[str, str]:
+    """Videos that a list names with another suffix, none, or letters of another case.
+
+    Returns:
+        Of each path of a list that is not there, the file that is: the only one of its name.
+    """
+    named, there = _by_name(missing), _by_name(unlisted)
+    return {
+        paths[0]: there[name][0]
+        for name, paths in named.items()
+        if len(paths) == len(there.get(name, ())) == 1
+    }
+
+
+def _by_name(paths: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for path in paths:
+        folder, file = os.path.split(path)
+        stem, suffix = os.path.splitext(file)  # noqa: PTH122
+        name = stem if suffix.lower() in VIDEO_SUFFIXES else file
+        names.setdefault((folder, name.casefold()), []).append(path)
+    return names
