@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pytorch_lightning as pl
@@ -29,18 +29,36 @@ from deepfake_mtl.evaluation.files import FEATURES
 from deepfake_mtl.evaluation.measuring import evaluate
 from deepfake_mtl.evaluation.page import write_page
 from deepfake_mtl.evaluation.predictions import Prediction, write_predictions
-from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Counts, Results, write_results
+from deepfake_mtl.evaluation.results import (
+    SCHEMA_VERSION,
+    Corpus,
+    Counts,
+    Partial,
+    Results,
+    write_results,
+)
 from deepfake_mtl.evaluation.table import format_table
 from deepfake_mtl.losses import ConflictMeter
 from deepfake_mtl.metrics import VideoScores, VideoTable
 from deepfake_mtl.precision import precision_record
+from deepfake_mtl.run_folder import PARTIAL, set_aside
+
+
+class _About(TypedDict):
+    """What `ResultsWriter` says of a test before it has ended; see `Results`."""
+
+    corpus: Corpus
+    checkpoint: str | None
+    config: Mapping[str, object]
 
 
 class ResultsWriter(Callback):
     """Writes what a test or a prediction found into the run folder, and prints the table of a test.
 
     After a test: ``results.json``, ``predictions.csv`` and ``results.html``. After a prediction:
-    ``predict/predictions.csv``.
+    ``predict/predictions.csv``. What a part of a test or prediction found, as with
+    ``limit_test_batches`` or ``fast_dev_run``, goes to ``partial`` below; what another test had
+    found is moved to ``earlier`` below.
 
     Args:
         folder: The run folder.
@@ -51,6 +69,11 @@ class ResultsWriter(Callback):
         self.folder = folder
         self._config = config
         self._corrupt: list[str] = []
+        self._place: Path | None = None
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Begin another test."""
+        self._place = None
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Gather what each rank could not read."""
@@ -63,11 +86,12 @@ class ResultsWriter(Callback):
         datamodule, detector = _datamodule(trainer), _detector(pl_module)
         predictions = _predictions(datamodule, "test", detector.test_table, detector.output_names)
         results = self._results(trainer, datamodule, detector, predictions)
-        write_predictions(self.folder, predictions)
-        write_results(self.folder, results)
+        folder = self.place_of_test(trainer)
+        write_predictions(folder, predictions)
+        write_results(folder, results)
         chosen = choose_examples(predictions, results["held_out"])
         page = write_page(
-            self.folder,
+            folder,
             results,
             predictions,
             [Example(each, _frames(datamodule, each)) for each in chosen],
@@ -84,8 +108,38 @@ class ResultsWriter(Callback):
         predictions = _predictions(
             _datamodule(trainer), "predict", detector.predict_table, detector.output_names
         )
-        path = write_predictions(self.folder / "predict", predictions)
+        part = _part(trainer.num_predict_batches, trainer.predict_dataloaders)
+        folder = self.folder / "predict"
+        path = write_predictions(folder / PARTIAL if part else folder, predictions)
         print(f"Scores of {len(predictions)} videos are in {path}")
+
+    def place_of_test(self, trainer: pl.Trainer) -> Path:
+        """Return where the files of the running test go, after making room there.
+
+        Args:
+            trainer: On its first process; its test has begun.
+        """
+        if self._place is None:
+            part = _part(trainer.num_test_batches, trainer.test_dataloaders)
+            self._place = self.folder / PARTIAL if part else self.folder
+            aside = set_aside(self._place, self._about(trainer))
+            if aside is not None:
+                print(f"The results of another test that were in {self._place} are now in {aside}")
+        return self._place
+
+    def _about(self, trainer: pl.Trainer) -> _About:
+        """What is tested."""
+        report = _datamodule(trainer).report()
+        return {
+            "corpus": {
+                "name": report.corpus,
+                "root": report.root,
+                "compression": report.compression,
+                "synthetic": report.synthetic,
+            },
+            "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+            "config": dict(self._config),
+        }
 
     def _results(
         self,
@@ -103,26 +157,28 @@ class ResultsWriter(Callback):
         # What no detector is trained on is unseen, too.
         other = {each.method for each in predictions} - set(MANIPULATION_CLASSES)
         held_out = [*detector.held_out, *sorted(other)]
+        part = _part(trainer.num_test_batches, trainer.test_dataloaders)
+        if part is not None:
+            fakes = sum(each.label for each in predictions)
+            counts["test"] = {"real": len(predictions) - fakes, "fake": fakes}
+        about = self._about(trainer)
         results: Results = {
             "schema_version": SCHEMA_VERSION,
-            "corpus": {
-                "name": report.corpus,
-                "root": report.root,
-                "compression": report.compression,
-                "synthetic": report.synthetic,
-            },
+            "corpus": about["corpus"],
             "held_out": held_out,
             "seed": report.seed,
-            "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+            "checkpoint": about["checkpoint"],
             "counts": counts,
             "precision": {
                 "training": detector.trained_precision,
                 "test": precision_record(str(trainer.precision), trainer.strategy.root_device),
             },
             "figures": evaluate(predictions, held_out, float(detector.threshold)),
-            "config": dict(self._config),
+            "config": about["config"],
             "versions": environment(),
         }
+        if part is not None:
+            results["partial"] = part
         rows = [row for each in _monitors(trainer) for row in each.rows]
         if rows:
             results["gradient_conflict"] = rows
@@ -277,7 +333,7 @@ class FeatureWriter(Callback):
         records = _datamodule(trainer).records("test")
         rows = sorted(range(len(table)), key=lambda row: records[int(table.video[row])].key)
         found = [records[int(table.video[row])] for row in rows]
-        with open_whole(_results_folder(trainer) / FEATURES) as file:
+        with open_whole(_place_of_test(trainer) / FEATURES) as file:
             content = io.BytesIO()
             np.savez_compressed(
                 content,
@@ -388,10 +444,17 @@ def _monitors(trainer: pl.Trainer) -> list[GradientConflictMonitor]:
     return [each for each in callbacks if isinstance(each, GradientConflictMonitor)]
 
 
-def _results_folder(trainer: pl.Trainer) -> Path:
+def _place_of_test(trainer: pl.Trainer) -> Path:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    folders = [each.folder for each in callbacks if isinstance(each, ResultsWriter)]
+    folders = [each.place_of_test(trainer) for each in callbacks if isinstance(each, ResultsWriter)]
     return folders[0] if folders else Path(trainer.default_root_dir)
+
+
+def _part(batches: Sequence[float], loaders: Any) -> Partial | None:  # noqa: ANN401 (Lightning's)
+    """How many batches of how many are gone through; None of all of them."""
+    done = int(sum(batches))
+    there = sum(map(len, loaders if isinstance(loaders, list | tuple) else [loaders]))
+    return None if done >= there else {"batches": done, "of": there}
 
 
 def _finite(value: float) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import RESULTS, ROBUSTNESS, ROBUSTNESS_VERSION, write_whole
-from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.run_folder import is_tested, read_results, results_folder
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -50,8 +50,13 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
         words.append(f"--data.test_on={arguments.test_on}")
 
     def test(degradation: str | None) -> dict[str, Any]:
+        more = [] if degradation is None else [f"--data.degradation={degradation}"]
+        if not is_tested(folder, arguments.test_on, degradation):
+            from deepfake_mtl.training import run_trainer_command
+
+            run_trainer_command(["test", *words, *more])
         place = results_folder(folder, arguments.test_on, degradation)
-        return _test(place / RESULTS, arguments.ckpt_path, words, degradation)
+        return _read(place, arguments.ckpt_path)
 
     untreated = test(None)
     size = untreated["config"]["data"]["size"]
@@ -71,20 +76,18 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     return 0
 
 
-def _test(
-    path: Path, checkpoint: Path, words: Sequence[str], degradation: str | None
-) -> dict[str, Any]:
-    """Run a test, unless it is done, and return its results."""
-    if not path.is_file():
-        from deepfake_mtl.training import run_trainer_command
-
-        more = [] if degradation is None else [f"--data.degradation={degradation}"]
-        run_trainer_command(["test", *words, *more])
-    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _read(place: Path, checkpoint: Path) -> dict[str, Any]:
+    """Return the results of a test of a checkpoint."""
+    results = read_results(place)
+    if results is None:
+        raise ConfigurationError(
+            f"{place / RESULTS}: was not written, since a part of the test was asked for only: "
+            "leave out limit_test_batches and fast_dev_run"
+        )
     if Path(results["checkpoint"] or "").resolve() != checkpoint.resolve():
         raise ConfigurationError(
-            f"{path}: is of the checkpoint {results['checkpoint']}, not of {checkpoint}: choose "
-            "another folder with --out, or delete this one"
+            f"{place / RESULTS}: is of the checkpoint {results['checkpoint']}, not of "
+            f"{checkpoint}: choose another folder with --out, or delete this one"
         )
     return results
 

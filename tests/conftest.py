@@ -15,6 +15,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
@@ -22,6 +23,10 @@ from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that run tests side by side share the cores, as do those that they start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says something about the machine alone.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 METHODS = (ORIGINAL, *MANIPULATIONS)

@@ -10,6 +10,7 @@ from sklearn import metrics as sklearn_metrics
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.evaluation.predictions import read_predictions
+from deepfake_mtl.run_folder import is_tested
 from tests.conftest import PAIRS, names_of, video_path
 from tests.test_cli import error_of, trained  # noqa: F401 (a fixture)
 
@@ -45,7 +46,7 @@ def test_a_test_on_another_corpus(
     test = ["test", checkpoint, f"--data.test_on=folder={plain_folder}", *QUIET]
     assert main([*test, "--features.write=true"]) == 0
     assert (run / "results.json").read_bytes() == before
-    place = run / "tests" / "folder"
+    place = run / "tests" / "folder-plain"
     results = json.loads((place / "results.json").read_text())
     predictions = read_predictions(place)
     assert results["corpus"]["name"] == "folder"
@@ -103,3 +104,87 @@ def test_robustness_is_tested_once_for_each_strength(
     shutil.copy(checkpoint, run / "checkpoints" / "other.ckpt")
     words[1] = f"--ckpt_path={run / 'checkpoints' / 'other.ckpt'}"
     assert "choose another folder with --out" in error_of([*words, *QUIET], capsys)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """The files that a test writes into its folder."""
+    names = ("results.json", "predictions.csv", "results.html")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_no_test_writes_over_another(
+    run: Path, plain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    other = tmp_path / "other"
+    shutil.copytree(plain_folder, other)
+    (other / "real" / "006.mp4").unlink()
+    for root in (plain_folder, other):
+        assert main(["test", checkpoint, f"--data.test_on=folder={root}", *QUIET]) == 0
+    counts = {
+        name: json.loads((run / "tests" / name / "results.json").read_text())["counts"]["test"]
+        for name in ("folder-plain", "folder-other")
+    }
+    assert counts == {
+        "folder-plain": {"real": 2, "fake": 2},
+        "folder-other": {"real": 1, "fake": 2},
+    }
+
+    place = run / "tests" / "folder-other"
+    before = everything(place)
+    namesake = tmp_path / "elsewhere" / "other"
+    shutil.copytree(plain_folder, namesake)
+    again = ["test", checkpoint, f"--data.test_on=folder={namesake}", *QUIET]
+    assert is_tested(run, f"folder={other}")
+    assert not is_tested(run, f"folder={namesake}")
+    capsys.readouterr()
+    assert main(again) == 0
+    assert f"are now in {place / 'earlier' / '1'}" in capsys.readouterr().out
+    assert everything(place / "earlier" / "1") == before
+    assert json.loads((place / "results.json").read_text())["corpus"]["root"] == str(namesake)
+    assert main(again) == 0  # the same test takes its own place
+    assert [path.name for path in (place / "earlier").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("limit", ["limit_test_batches=2", "fast_dev_run=2"])
+def test_a_part_of_a_test_keeps_apart_and_says_so(
+    run: Path, limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    assert main(["test", checkpoint, *QUIET]) == 0
+    before = everything(run)
+    assert "partial" not in json.loads(before["results.json"])
+    capsys.readouterr()
+    words = ["test", checkpoint, f"--trainer.{limit}", "--features.write=true", *QUIET]
+    words.append("--data.batch_size=2")
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert everything(run) == before
+    assert not (run / "features.npz").exists()
+    results = json.loads((run / "partial" / "results.json").read_text())
+    assert results["partial"]["batches"] == 2 < results["partial"]["of"]
+    said = f"A part of the test only: 2 of {results['partial']['of']} batches."
+    assert said in printed
+    assert said in (run / "partial" / "results.html").read_text()
+    predictions = read_predictions(run / "partial")
+    fakes = sum(each.label for each in predictions)
+    assert 0 < len(predictions) < len(read_predictions(run))
+    assert results["counts"]["test"] == {"real": len(predictions) - fakes, "fake": fakes}
+    assert len(np.load(run / "partial" / "features.npz")["keys"]) == len(predictions)
+
+
+def test_a_part_of_a_prediction_keeps_apart(run: Path) -> None:
+    words = ["predict", f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}", *QUIET]
+    assert main(words) == 0
+    before = (run / "predict" / "predictions.csv").read_bytes()
+    assert main([*words, "--trainer.limit_predict_batches=2", "--data.batch_size=2"]) == 0
+    assert (run / "predict" / "predictions.csv").read_bytes() == before
+    part = read_predictions(run / "predict" / "partial")
+    assert 0 < len(part) < len(read_predictions(run / "predict"))
+
+
+def test_robustness_takes_no_part_of_a_test(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["robustness", f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}", *QUIET]
+    message = error_of([*words, "--trainer.limit_test_batches=2", "--data.batch_size=2"], capsys)
+    assert "leave out limit_test_batches and fast_dev_run" in message
+    assert not (run / "robustness.json").exists()

@@ -30,6 +30,7 @@ from deepfake_mtl.benchmark.plan import (
 from deepfake_mtl.benchmark.runner import Outcome, run_all
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.run_folder import check_labels
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     """Run the command; returns 0, or 1 if a run failed."""
     if arguments.jobs < 1:
         raise ConfigurationError(f"--jobs is {arguments.jobs}: at least 1")
+    check_labels(arguments.test_on)
     plan = make_plan(_axes(arguments))
     base = Base(
         tuple(arguments.config),

@@ -18,7 +18,7 @@ from deepfake_mtl.evaluation.files import (
     ROBUSTNESS,
     write_whole,
 )
-from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.run_folder import is_tested, results_folder
 
 State = Literal["finished", "failed", "begun", "missing"]
 
@@ -60,10 +60,17 @@ class Base:
         """Options of ``deepfake-mtl fit`` and ``test``, configuration files first."""
         return [*(f"--config={find_config(name)}" for name in self.configs), *self.options]
 
-    def files(self) -> list[str]:
-        """Files in the folder of a run that is finished."""
-        others = [results_folder(Path(), each, None) / RESULTS for each in self.test_on]
-        return [RESULTS, *map(str, others), *([ROBUSTNESS] if self.robustness else [])]
+    def lacking(self, place: Path) -> list[Path]:
+        """Files that are still to be written into the folder of a run until it is finished."""
+        tests = (None, *self.test_on)
+        files = [
+            results_folder(place, each, None) / RESULTS
+            for each in tests
+            if not is_tested(place, each)
+        ]
+        if self.robustness and not (place / ROBUSTNESS).is_file():
+            files.append(place / ROBUSTNESS)
+        return files
 
     def description(self) -> dict[str, str]:
         """What must not change while a benchmark grows; files by their contents.
@@ -148,7 +155,7 @@ def read_plan(folder: Path) -> PlanContent:
 def state_of(folder: Path, run: Run, base: Base) -> State:
     """What has become of a run."""
     place = folder / run.name
-    if all((place / file).is_file() for file in base.files()):
+    if not base.lacking(place):
         return "finished"
     if (place / FAILURE).is_file():
         return "failed"

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from deepfake_mtl.benchmark.folder import Base, state_of
 from deepfake_mtl.benchmark.locks import locked_command, own_run
 from deepfake_mtl.benchmark.plan import Run
-from deepfake_mtl.evaluation.files import FAILURE, RESULTS, ROBUSTNESS, write_whole
-from deepfake_mtl.run_folder import results_folder
+from deepfake_mtl.evaluation.files import FAILURE, ROBUSTNESS, write_whole
+from deepfake_mtl.run_folder import is_tested
 from deepfake_mtl.util.machine import usable_cores
 from deepfake_mtl.util.processes import apart, ask_to_stop, ending
 
@@ -129,19 +129,19 @@ class _Starter:
             reason = self._start(command, place, environment, name)
             if reason:
                 return reason
-        missing = [file for file in self._base.files() if not (place / file).is_file()]
-        return f"no {missing[0]} was written; see {place / LOG}" if missing else ""
+        lacking = self._base.lacking(place)
+        return f"{lacking[0]} was not written; see {place / LOG}" if lacking else ""
 
     def _commands(self, place: Path, words: list[str]) -> Iterator[list[str]]:
         """Yield what is still to be done for a run, step by step."""
         checkpoint = place / "checkpoints" / f"{self._base.checkpoint}.ckpt"
         test = ["test", *words, f"--ckpt_path={checkpoint}"]
-        if not (place / RESULTS).is_file():
+        if not is_tested(place, None):
             last = place / "checkpoints" / "last.ckpt"
             yield ["fit", *words, *([f"--ckpt_path={last}"] if last.is_file() else [])]
             yield test
         for corpus in self._base.test_on:
-            if not (results_folder(place, corpus, None) / RESULTS).is_file():
+            if not is_tested(place, corpus):
                 yield [*test, f"--data.test_on={corpus}"]
         if self._base.robustness and not (place / ROBUSTNESS).is_file():
             yield ["robustness", *words, f"--ckpt_path={checkpoint}", f"--out={place}"]

@@ -17,6 +17,12 @@ ROBUSTNESS: Final = "robustness.json"
 """What tests on degraded videos found."""
 ROBUSTNESS_VERSION: Final = 1
 
+PREDICTIONS: Final = "predictions.csv"
+"""The score of each video of a test."""
+
+PAGE: Final = "results.html"
+"""What a test found, as a page."""
+
 FEATURES: Final = "features.npz"
 """Features of the test videos."""
 

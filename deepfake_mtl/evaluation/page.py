@@ -12,7 +12,7 @@ from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import PAGE, write_whole
 from deepfake_mtl.evaluation.frames import frames_as_png
 from deepfake_mtl.evaluation.predictions import Group, Prediction
 from deepfake_mtl.evaluation.rendering import template_environment
@@ -70,6 +70,7 @@ def write_page(
             title=title,
             results=results,
             synthetic=table.SYNTHETIC,
+            partial=table.PARTIAL,
             absent=table.ABSENT,
             original=ORIGINAL,
             seen=table.seen_methods(results),
@@ -90,7 +91,7 @@ def write_page(
             config=json.dumps(results["config"], indent=2, ensure_ascii=False, default=str),
         )
     )
-    return write_whole(folder / "results.html", text)
+    return write_whole(folder / PAGE, text)
 
 
 def _clips(predictions: Sequence[Prediction]) -> str:

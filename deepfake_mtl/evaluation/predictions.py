@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.evaluation.files import PREDICTIONS, write_whole
 
 COLUMNS: Final = ("key", "method", "identities", "label", "score", "clips")
 """The columns of ``predictions.csv`` that come before those of the readouts."""
@@ -112,7 +112,7 @@ def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
                 *outputs,
             ]
         )
-    return write_whole(folder / "predictions.csv", text.getvalue())
+    return write_whole(folder / PREDICTIONS, text.getvalue())
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -128,7 +128,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         DeepfakeMTLError: If there is no such file, or it is no ``predictions.csv``.
     """
     if path.is_dir():
-        path = path / "predictions.csv"
+        path = path / PREDICTIONS
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(_parse(path, csv.reader(file)))

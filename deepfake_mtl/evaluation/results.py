@@ -40,6 +40,13 @@ class Counts(TypedDict):
     corrupt: NotRequired[list[str]]  # keys or paths
 
 
+class Partial(TypedDict):
+    """That a part of the test set was tested only."""
+
+    batches: int  # that were scored, of the first process
+    of: int
+
+
 class Recall(TypedDict):
     """How the videos of one method are recognised; for originals as real, for others as fake."""
 
@@ -101,6 +108,7 @@ class Results(TypedDict):
     held_out: list[str]
     seed: int | None
     checkpoint: str | None
+    partial: NotRequired[Partial]
     counts: Counts
     precision: NotRequired[Precisions]
     figures: Figures

@@ -15,6 +15,9 @@ ABSENT: Final = "\N{EN DASH}"
 SYNTHETIC: Final = "Synthetic corpus: these figures say nothing about FaceForensics++."
 """What must stand above figures of rendered videos."""
 
+PARTIAL: Final = "A part of the test only: {batches} of {of} batches."
+"""What must stand above figures of some of the test videos."""
+
 WIDTH: Final = 80
 
 _Report = Mapping[str, float | None]
@@ -190,6 +193,8 @@ def format_table(results: Results) -> str:
         results: The content of ``results.json``.
     """
     lines = [SYNTHETIC] if results["corpus"]["synthetic"] else []
+    if "partial" in results:
+        lines.append(PARTIAL.format(**results["partial"]))
     seed = results["seed"]
     about = [
         f"Held out: {', '.join(results['held_out']) or 'nothing'}",

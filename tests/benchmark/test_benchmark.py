@@ -107,7 +107,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     elsewhere = f"--test_on=faceshifter={tmp_path / 'more'}"
     assert main(words(tiny_corpus, out, *sweep, elsewhere)) == 0
     assert "1 of 1 runs are finished" in capfd.readouterr().out
-    (other,) = out.rglob("tests/faceshifter/results.json")
+    (other,) = out.rglob("tests/faceshifter-more/results.json")
     assert set(json.loads(other.read_text())["figures"]["recall"]) == {"original", "FaceShifter"}
     assert (checkpoint.stat().st_mtime_ns, finished.stat().st_mtime_ns) == before
 
