@@ -115,7 +115,7 @@ def test_the_encoder_has_options_whether_its_class_is_given_or_not(
 
 def test_a_wrong_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = error_of(fit_words(tmp_path / "nowhere", tmp_path / "run"), capsys)
-    assert "nowhere: no such folder; --data.root, or the ROOT of a command, names" in message
+    assert "nowhere: no such folder; name the folder of FaceForensics++, which holds" in message
 
 
 def test_a_missing_method(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +172,7 @@ def test_splits_that_are_no_json_or_not_there(
     write_splits(tmp_path / "lists")
     (tmp_path / "lists" / "train.json").write_text("[[000, 001]]")
     words = fit_words(corpus, tmp_path / "run", f"--data.splits={tmp_path / 'lists'}")
-    assert "train.json: cannot be read as JSON" in error_of(words, capsys)
+    assert "train.json, line 1: cannot be read as JSON" in error_of(words, capsys)
     words = fit_words(corpus, tmp_path / "run", f"--data.splits={tmp_path / 'none'}")
     assert "--data.splits random" in error_of(words, capsys)
 
