@@ -13,8 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deepfake_mtl.checkpoints.averaging import (
     copy_own_state,
@@ -41,6 +40,15 @@ from deepfake_mtl.models import (
     check_batch_norm_remedy,
     shuffled_forward,
     without_pretrained,
+)
+from deepfake_mtl.optimization import (
+    Interval,
+    OptimizerFactory,
+    OptimizerName,
+    ScheduleFactory,
+    ScheduleName,
+    build_optimizer,
+    build_schedule,
 )
 from deepfake_mtl.precision import (
     PRECISION,
@@ -101,7 +109,8 @@ class Detector(pl.LightningModule):
             `DeepfakeDataModule` or of the checkpoint that comes first, and keeps to them: a
             detector belongs to one fold. With other loaders, what is given here counts, and
             training and validation batches that contradict it are refused.
-        optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR).
+        optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR), or any class such as
+            `torch.optim.SGD`, which is called with parameter groups and the learning rate.
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
         head_learning_rate: That of the tasks' layers, their heads, projections and probes; None
             takes `learning_rate`, also after that has changed. On an encoder from scratch a tenth
@@ -110,7 +119,11 @@ class Detector(pl.LightningModule):
         weight_decay: Weight decay of all parameters but learnt weights of losses (assumption: 1e-5,
             as CoCLR).
         warmup_steps: Optimizer steps in which the learning rate rises linearly (assumption).
-        schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption).
+        schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption); or, without a
+            warm-up, what makes any schedule of an optimizer, such as a class of
+            `torch.optim.lr_scheduler`.
+        schedule_interval: After what a schedule without a name moves on, each ``step`` or each
+            ``epoch``, which is the default.
         balance: From one loss a task to one step: ``fixed``, the sum by the tasks' weights;
             ``uncertainty``, learnt weights (`deepfake_mtl.losses.UncertaintyWeights`); ``upgrad``
             or ``pcgrad``, gradient surgery on the encoder (`deepfake_mtl.losses.GradientSurgery`,
@@ -136,12 +149,13 @@ class Detector(pl.LightningModule):
         encoder: Encoder | None = None,
         tasks: list[Task] | None = None,
         held_out: str | list[str] | None = None,
-        optimizer: Literal["adam", "adamw"] = "adam",
+        optimizer: OptimizerName | OptimizerFactory = "adam",
         learning_rate: float = 1e-3,
         head_learning_rate: float | None = None,
         weight_decay: float = 1e-5,
         warmup_steps: int = 0,
-        schedule: Literal["constant", "cosine"] = "cosine",
+        schedule: ScheduleName | ScheduleFactory = "cosine",
+        schedule_interval: Interval | None = None,
         balance: Literal["fixed", "uncertainty", "upgrad", "pcgrad"] = "fixed",
         separate_encoders: bool = False,
         moco: MoCoSettings = MoCoSettings(),  # noqa: B008 (is frozen)
@@ -156,7 +170,12 @@ class Detector(pl.LightningModule):
                 "positive, the others not negative"
             )
         # The command line adds descriptions of these: checkpoints hold plain values only.
-        self.save_hyperparameters(ignore=["encoder", "tasks", "moco"])
+        made = [
+            name
+            for name, value in (("optimizer", optimizer), ("schedule", schedule))
+            if not isinstance(value, str)
+        ]
+        self.save_hyperparameters(ignore=["encoder", "tasks", "moco", *made])
         self.held_out = parse_held_out(held_out)
         self._knows_fold = held_out is not None
         self.optimizer = optimizer
@@ -165,6 +184,7 @@ class Detector(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.schedule = schedule
+        self.schedule_interval = schedule_interval
         self.separate_encoders = separate_encoders
         self.moco = moco
         self.compile_encoder = compile_encoder
@@ -420,53 +440,56 @@ class Detector(pl.LightningModule):
             optimizer.register_step_post_hook(lambda *_: self._update_keys())
 
     def on_train_epoch_end(self) -> None:
-        """Note what is not averaged, before a callback leaves averaged weights at the end."""
+        """Note what is not averaged, before a callback leaves averaged weights at the end.
+
+        Under gradient surgery, move on a schedule that does so with each epoch.
+        """
         self._own_state = copy_own_state(self)
+        if not self.automatic_optimization:
+            self._move_schedule("epoch")
 
     def on_train_end(self) -> None:
         """Put it back, after callbacks."""
         restore_own_state(self, self._own_state)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer and a learning rate that changes with every step.
+        """Return the optimizer and the schedule of its learning rates.
 
         Raises:
-            ConfigurationError: A cosine over an endless training is asked for.
+            ConfigurationError: One of them cannot be made, or an option would do nothing.
         """
-        optimizer_class: type[Optimizer] = {"adam": Adam, "adamw": AdamW}[self.optimizer]
         heads = [p for p in self.tasks.parameters() if p.requires_grad]
         balance = list(self.balance.parameters())
         others = {id(p) for p in (*heads, *balance)}
         encoders = [p for p in self.parameters() if p.requires_grad and id(p) not in others]
-        groups: list[dict[str, Any]] = [
-            {"params": encoders},
-            {"params": heads, "lr": self.head_learning_rate or self.learning_rate},
-            {"params": balance, "weight_decay": 0.0},
-        ]
-        optimizer = optimizer_class(
-            [group for group in groups if group["params"]],
-            lr=self.learning_rate,  # type: ignore[call-arg]
-            weight_decay=self.weight_decay,
+        optimizer = build_optimizer(
+            self.optimizer,
+            [
+                {"params": encoders},
+                {"params": heads, "lr": self.head_learning_rate or self.learning_rate},
+                {"params": balance, "weight_decay": 0.0},
+            ],
+            self.learning_rate,
+            self.weight_decay,
         )
-        steps = self.trainer.estimated_stepping_batches
-        if self.schedule == "cosine" and math.isinf(steps):
+        schedule = build_schedule(
+            self.schedule,
+            optimizer,
+            warmup_steps=self.warmup_steps,
+            steps=self.trainer.estimated_stepping_batches,
+            interval=self.schedule_interval,
+        )
+        if self._surgery is not None and isinstance(schedule["scheduler"], ReduceLROnPlateau):
             raise ConfigurationError(
-                "a cosine schedule needs an end: set --trainer.max_epochs or --trainer.max_steps, "
-                "or --model.schedule constant"
+                "under gradient surgery, Lightning tells schedules no metric to look at: take "
+                "another than ReduceLROnPlateau"
             )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-        def factor(step: int) -> float:
-            if step < self.warmup_steps:
-                return (step + 1) / (self.warmup_steps + 1)
-            if self.schedule == "constant":
-                return 1.0
-            progress = (step - self.warmup_steps) / max(steps - self.warmup_steps, 1)
-            return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
-        }
+    @property
+    def backbone(self) -> nn.Module:
+        """The encoders, by the name that Lightning's BackboneFinetuning knows them by."""
+        return nn.ModuleList([self.encoder, *self.other_encoders.values()])
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -636,9 +659,9 @@ class Detector(pl.LightningModule):
         probe_loss: Tensor | None,
     ) -> None:
         """Make one step of the optimizer with gradients of the encoder that do not conflict."""
-        optimizer, schedule = self.optimizers(), self.lr_schedulers()
-        if isinstance(optimizer, list) or not isinstance(schedule, LambdaLR):
-            raise TypeError("gradient surgery steps one optimizer, with its schedule")
+        optimizer = self.optimizers()
+        if isinstance(optimizer, list):
+            raise TypeError("gradient surgery steps one optimizer")
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         scale = 1.0 if scaler is None else scaler.scale(torch.ones((), device=self.device))
         optimizer.zero_grad()
@@ -648,7 +671,13 @@ class Detector(pl.LightningModule):
             (scale * probe_loss).backward()
         surgery.aggregate(shared, self.tasks.parameters())
         optimizer.step()
-        schedule.step()
+        self._move_schedule("step")
+
+    def _move_schedule(self, interval: str) -> None:
+        """Step the schedules of this interval, which Lightning leaves to manual optimization."""
+        for config in self.trainer.lr_scheduler_configs:
+            if config.interval == interval:
+                config.scheduler.step()  # type: ignore[call-arg]
 
     def _log_training(self, total: Tensor, steps: Mapping[str, TaskStep]) -> None:
         self.log("train/loss", total.detach(), prog_bar=True)

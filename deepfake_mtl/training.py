@@ -279,7 +279,8 @@ class DetectorCLI(LightningCLI):
             CheckpointError: It belongs to another fold.
         """
         description = self.config_dump["model"]
-        self.model.hparams.update({key: description[key] for key in ("encoder", "tasks", "moco")})
+        parts = ("encoder", "tasks", "moco", "optimizer", "schedule")
+        self.model.hparams.update({key: description[key] for key in parts})
         if self._data_state:
             self.datamodule.load_state_dict(self._data_state)
 

@@ -1,0 +1,207 @@
+"""The optimizer of a detector and its learning rates: by a short name, or any of PyTorch's."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal
+
+from pytorch_lightning.utilities.types import LRSchedulerConfigType
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from deepfake_mtl.errors import ConfigurationError
+
+ParameterGroup = dict[str, Any]
+
+OptimizerFactory = Callable[[Iterable[ParameterGroup], float], Optimizer]
+"""Makes an optimizer of parameter groups and a learning rate, as the classes of `torch.optim`."""
+
+ScheduleFactory = Callable[[Optimizer], LRScheduler]
+"""Makes a schedule of learning rates of an optimizer; `functools.partial` holds its options."""
+
+OptimizerName = Literal["adam", "adamw"]
+ScheduleName = Literal["constant", "cosine"]
+Interval = Literal["step", "epoch"]
+
+_OPTIMIZERS: Final[dict[str, OptimizerFactory]] = {"adam": Adam, "adamw": AdamW}
+_SCHEDULES: Final = ("constant", "cosine")
+
+
+def build_optimizer(
+    optimizer: OptimizerName | OptimizerFactory,
+    groups: Sequence[ParameterGroup],
+    learning_rate: float,
+    weight_decay: float,
+) -> Optimizer:
+    """Create an optimizer.
+
+    Args:
+        optimizer: A name, or what makes one.
+        groups: Parameters; a group may have a learning rate or weight decay of its own. Empty
+            groups are left out.
+        learning_rate: That of groups without one.
+        weight_decay: Likewise, also for groups that are added later.
+
+    Raises:
+        ConfigurationError: The name is unknown, weight decay is given twice or is not known to the
+            optimizer, or the optimizer refuses its options or the parameters.
+    """
+    if isinstance(optimizer, str) and optimizer not in _OPTIMIZERS:
+        raise ConfigurationError(
+            f"optimizer is {optimizer!r}: choose among {', '.join(_OPTIMIZERS)}, or give a class "
+            "such as torch.optim.SGD"
+        )
+    rates = {"lr": learning_rate, "weight_decay": weight_decay}
+    parameters = [{**rates, **group} for group in groups if group["params"]]
+    if not parameters:
+        raise ConfigurationError("nothing is left to train: every parameter is frozen")
+    if isinstance(optimizer, str):
+        factory = _OPTIMIZERS[optimizer]
+    else:
+        factory, parameters = optimizer, _united(parameters)
+    try:
+        # Not all take groups: one alone is handed on as what it holds.
+        single = parameters[0]["params"] if len(parameters) == 1 else parameters
+        built = factory(single, learning_rate)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the optimizer cannot be made: {error}") from error
+    _set_weight_decay(built, parameters, weight_decay)
+    return built
+
+
+def build_schedule(
+    schedule: ScheduleName | ScheduleFactory,
+    optimizer: Optimizer,
+    *,
+    warmup_steps: int,
+    steps: float,
+    interval: Interval | None,
+) -> LRSchedulerConfigType:
+    """Create the schedule of learning rates, as Lightning wants it described.
+
+    Args:
+        schedule: A name, or what makes one.
+        optimizer: Whose rates they are.
+        warmup_steps: Steps in which the rate rises, of the schedules that have a name.
+        steps: Steps of the whole training; infinite where nothing ends it.
+        interval: After what a schedule without a name moves on; epochs by default. Those with one
+            change with every step.
+
+    Raises:
+        ConfigurationError: The name is unknown, a cosine has no end, the schedule refuses its
+            options, or another option would do nothing.
+    """
+    if isinstance(schedule, str):
+        if interval is not None:
+            raise ConfigurationError(
+                f"schedule_interval is {interval!r}, but the schedule {schedule!r} changes with "
+                "every step: leave it out"
+            )
+        factor = _factor(schedule, warmup_steps, steps)
+        return {"scheduler": StepSchedule(optimizer, factor), "interval": "step"}
+    if warmup_steps:
+        raise ConfigurationError(
+            f"warmup_steps is {warmup_steps}, but belongs to the schedules "
+            f"{' and '.join(_SCHEDULES)}: set it to 0, or let your own schedule warm up"
+        )
+    try:
+        scheduler = schedule(optimizer)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the schedule cannot be made: {error}") from error
+    config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval or "epoch"}
+    if isinstance(scheduler, ReduceLROnPlateau):
+        monitor = getattr(scheduler, "monitor", None)
+        if monitor is None:
+            raise ConfigurationError(
+                "ReduceLROnPlateau is not told what to look at: take "
+                "pytorch_lightning.cli.ReduceLROnPlateau, and set its monitor, such as val/auc"
+            )
+        config["monitor"] = str(monitor)
+    return config
+
+
+class StepSchedule(LambdaLR):
+    """Multiplies the learning rate of every group by a factor of the step.
+
+    Unlike in LambdaLR, groups may be added later, as by Lightning's BaseFinetuning, and a rate that
+    somebody else has set in between is where the schedule goes on from.
+
+    Args:
+        optimizer: Whose rates they are.
+        factor: The factor of each step, from 0.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
+        super().__init__(optimizer, factor)
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]
+        """Return the rates of this step."""
+        factor: Callable[[int], float] = self.lr_lambdas[0]
+        given: list[Any] = getattr(self, "_last_lr", [])
+        before = factor(self.last_epoch - 1) if given else 1.0
+        rates = []
+        for position, group in enumerate(self.optimizer.param_groups):
+            added = position >= len(given)
+            if "initial_lr" not in group if added else group["lr"] != given[position]:
+                group["initial_lr"] = group["lr"] / before if before else group["lr"]
+            rates.append(group["initial_lr"] * factor(self.last_epoch))
+        return rates
+
+
+def _factor(schedule: str, warmup_steps: int, steps: float) -> Callable[[int], float]:
+    if schedule not in _SCHEDULES:
+        raise ConfigurationError(
+            f"schedule is {schedule!r}: choose among {', '.join(_SCHEDULES)}, or give a class such "
+            "as torch.optim.lr_scheduler.StepLR"
+        )
+    if schedule == "cosine" and math.isinf(steps):
+        raise ConfigurationError(
+            "a cosine schedule needs an end: set --trainer.max_epochs or --trainer.max_steps, "
+            "or --model.schedule constant"
+        )
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        if schedule == "constant":
+            return 1.0
+        progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    return factor
+
+
+def _united(groups: Sequence[ParameterGroup]) -> list[ParameterGroup]:
+    """Put groups into one that differ in nothing: not every optimizer takes several."""
+    united: list[ParameterGroup] = []
+    for group in groups:
+        options = {name: value for name, value in group.items() if name != "params"}
+        for other in united:
+            if {**other, "params": None} == {**options, "params": None}:
+                other["params"] = [*other["params"], *group["params"]]
+                break
+        else:
+            united.append({**options, "params": list(group["params"])})
+    return united
+
+
+def _set_weight_decay(
+    optimizer: Optimizer, groups: Sequence[ParameterGroup], weight_decay: float
+) -> None:
+    name = type(optimizer).__name__
+    if "weight_decay" not in optimizer.defaults:
+        if weight_decay:
+            raise ConfigurationError(
+                f"weight_decay is {weight_decay}, but {name} has none: set it to 0"
+            )
+        return
+    own = optimizer.defaults["weight_decay"]
+    signature = inspect.signature(type(optimizer)).parameters
+    if own not in (weight_decay, signature["weight_decay"].default):
+        raise ConfigurationError(
+            f"weight_decay is {weight_decay} of the detector and {own} of {name}: leave out that "
+            "of the optimizer"
+        )
+    optimizer.defaults["weight_decay"] = weight_decay  # of groups that are added later
+    for built, group in zip(optimizer.param_groups, groups, strict=True):
+        built["weight_decay"] = group["weight_decay"]
