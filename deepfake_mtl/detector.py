@@ -41,6 +41,7 @@ from deepfake_mtl.models import (
     shuffled_forward,
     without_pretrained,
 )
+from deepfake_mtl.monitors import refuse_missing, refuse_unknown
 from deepfake_mtl.optimization import (
     Interval,
     OptimizerFactory,
@@ -79,6 +80,7 @@ _PRIMARY_FIGURES: Final = (
     "accuracy_calibrated",
 )
 _FIGURES: Final = ("accuracy", "balanced_accuracy", "auc")
+_OF_TWO_CLASSES: Final = ("/balanced_accuracy", "/auc", "/average_precision", "/eer")
 
 _log = logging.getLogger(__name__)
 
@@ -274,7 +276,12 @@ class Detector(pl.LightningModule):
         threshold = calibrate_threshold(table.scores, table.fake)
         if threshold is not None and not self.trainer.sanity_checking:
             self.threshold.fill_(threshold)
-        self._log_table("val", table, torch.ones(len(table), dtype=torch.bool))
+        everything = torch.ones(len(table), dtype=torch.bool)
+        missing = self._log_table("val", table, everything)
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            fakes = int(table.fake.sum())
+            reason = f"{len(table) - fakes} originals and {fakes} fakes were validated"
+            refuse_missing(self.trainer, missing, reason)
 
     def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Score the clips of a batch."""
@@ -363,6 +370,27 @@ class Detector(pl.LightningModule):
             # Lightning keeps it under the name of the class, where no other class would find it.
             checkpoint[DATA_STATE] = checkpoint.pop(type(datamodule).__qualname__)
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:  # noqa: ANN401 (PyTorch's)
+        """Load weights; see `torch.nn.Module.load_state_dict`.
+
+        Raises:
+            CheckpointError: They are those of other tasks, or of another encoder.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        except RuntimeError as error:
+            there = dict.fromkeys(
+                name.split(".")[1] for name in state_dict if name.startswith("tasks.")
+            )
+            here = [task.name for task in self._tasks()]
+            raise CheckpointError(
+                f"the checkpoint does not fit this detector: its tasks are {', '.join(there)}, "
+                f"here they are {', '.join(here)}; or their layers or the encoder differ. Give "
+                f"model.tasks and model.encoder as of its training ({_first_difference(error)})"
+            ) from error
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the precision, and compare the fold with that of a checkpoint.
 
@@ -424,8 +452,10 @@ class Detector(pl.LightningModule):
         """Go on with the configured options, and let keys follow each step of the optimizer.
 
         Raises:
-            ConfigurationError: A schedule cannot go on with the configured learning rate.
+            ConfigurationError: A schedule cannot go on with the configured learning rate, or a
+                metric is monitored that is not logged, or will not exist.
         """
+        self._check_monitors()
         configured, self._options = self._options, []
         if configured:  # not while a tuner tries learning rates
             changes = apply_options(
@@ -438,6 +468,26 @@ class Detector(pl.LightningModule):
             # After the step itself: neither micro-batches nor the order of Lightning's hooks, in
             # which checkpoints are written before the module's, can come between.
             optimizer.register_step_post_hook(lambda *_: self._update_keys())
+
+    def _check_monitors(self) -> None:
+        """Refuse monitors that are known to have nothing to compare, before the first step."""
+        names = {
+            f"{'val' if position == 0 else f'val/{name}'}/{figure}"
+            for position, (name, _) in enumerate(self._readouts())
+            for figure in (_PRIMARY_FIGURES if position == 0 else _FIGURES)
+        }
+        if type(self) is Detector:
+            tasks = tuple(f"val/{task.name}/" for task in self._tasks())
+            refuse_unknown(self.trainer, names, ("train/", "conflict/", "lr-", *tasks))
+        datamodule, batches = self._datamodule(), self.trainer.num_val_batches
+        if datamodule is None or not batches or not batches[0]:
+            return
+        kinds = datamodule.validated_kinds(int(batches[0]))
+        if len(kinds) == 1:
+            missing = {name for name in names if name.endswith(_OF_TWO_CLASSES)}
+            kind = "fakes" if True in kinds else "originals"
+            reason = f"the validation batches hold {kind} alone"
+            refuse_missing(self.trainer, missing, reason)
 
     def on_train_epoch_end(self) -> None:
         """Note what is not averaged, before a callback leaves averaged weights at the end.
@@ -704,7 +754,9 @@ class Detector(pl.LightningModule):
             torch.cat([fake, *columns], 1),
         )
 
-    def _log_table(self, prefix: str, table: VideoTable, rows: Tensor) -> None:
+    def _log_table(self, prefix: str, table: VideoTable, rows: Tensor) -> list[str]:
+        """Log the metrics of some videos, and return the names of those that do not exist."""
+        missing: list[str] = []
         column = 1
         for position, (name, classes) in enumerate(self._readouts()):
             scores = _fake_probability(table.outputs[rows, column : column + len(classes)])
@@ -714,11 +766,19 @@ class Detector(pl.LightningModule):
             place = prefix if position == 0 else f"{prefix}/{name}"
             for figure in _PRIMARY_FIGURES if position == 0 else _FIGURES:
                 value = report[figure]
+                if value is None:
+                    missing.append(f"{place}/{figure}")
                 self.log(
                     f"{place}/{figure}",
                     math.nan if value is None else value,
                     prog_bar=place == "val" and figure == "auc",
                 )
+        return missing
+
+
+def _first_difference(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return lines[min(1, len(lines) - 1)][:120]
 
 
 def _fake_probability(probabilities: Tensor) -> Tensor:

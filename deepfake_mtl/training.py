@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import yaml
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.callbacks import Callback, Checkpoint, LearningRateMonitor
 from pytorch_lightning.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -228,22 +229,45 @@ class DetectorCLI(LightningCLI):
         config = self.config_init[self.subcommand].trainer
         run = Path(config.default_root_dir)
         use_tf32(self.config_init[self.subcommand].tf32)
-        if config.logger is None or config.logger is True:
+        self._writes = not (config.fast_dev_run or config.barebones)
+        if config.logger is True or (config.logger is None and not config.barebones):
             kwargs["logger"] = TensorBoardLogger(
                 run, name="tensorboard", version=str(self.subcommand), default_hp_metric=False
             )
         data = self.config_init[self.subcommand].data
         folder = results_folder(run, data.test_on, data.degradation)
-        trainer = super().instantiate_trainer(**kwargs)
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ValueError) as error:
+            gpu = config.accelerator in ("gpu", "cuda", "mps")
+            remedy = ": set trainer.accelerator to cpu or auto" if gpu else ""
+            raise ConfigurationError(
+                f"the Trainer refuses its options: {' '.join(str(error).split())}{remedy}"
+            ) from error
         check_precision(str(trainer.precision), str(config.precision))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        if config.barebones:
+            return trainer
         callbacks.insert(0, RandomStates())  # before others draw
         callbacks.append(ResultsWriter(folder, self.config_dump))
         if trainer.loggers:
             callbacks.extend([ClipStrip(), LearningRateMonitor("step")])
         return trainer
+
+    def _parse_ckpt_path(self) -> None:
+        """Take a model's options from a checkpoint to test it; to go on, those given must hold."""
+        if self.config.get("subcommand") != "fit":
+            super()._parse_ckpt_path()
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Leave out the callbacks that the trainer is told to do without."""
+        if config["barebones"]:
+            callbacks, self.save_config_callback = [], None
+        elif config["enable_checkpointing"] is False:
+            callbacks = [each for each in callbacks if not isinstance(each, Checkpoint)]
+        return super()._instantiate_trainer(config, callbacks)
 
     def instantiate_classes(self) -> None:
         """Create model, data and trainer; where a checkpoint follows, load no other weights."""
@@ -257,7 +281,13 @@ class DetectorCLI(LightningCLI):
                 self._resumed = find_checkpoint(checkpoint, run)
         self._resolve_precision()
         with without_pretrained() if checkpoint or self._resumed else nullcontext():
-            super().instantiate_classes()
+            try:
+                super().instantiate_classes()
+            except ValueError as error:
+                missing = _missing_package(error)
+                if missing is None:
+                    raise
+                raise ConfigurationError(missing) from error
 
     def _resolve_precision(self) -> None:
         """Choose where `auto` is asked for, so that what is written down is what was done.
@@ -291,6 +321,9 @@ class DetectorCLI(LightningCLI):
             ConfigurationError: There are some in the run folder, and none is continued; or another
                 process trains there.
         """
+        if not self._writes:
+            self._resume()
+            return
         run = self._run()
         if _is_first_process(self.trainer):
             self._held.enter_context(lock_training(run))
@@ -308,6 +341,9 @@ class DetectorCLI(LightningCLI):
                 "is contrastive: leave it at none",
                 self.datamodule.second_view,
             )
+        self._resume()
+
+    def _resume(self) -> None:
         if self._resumed is not None:
             self.config_init[self.subcommand]["ckpt_path"] = str(self._resumed)
 
@@ -359,6 +395,13 @@ def _is_first_process(trainer: Trainer) -> bool:
     """Whether this process writes to the run folder; the trainer knows its rank only later."""
     first_here = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
     return first_here and trainer.is_global_zero
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """Return what is not installed, if that is behind an error of jsonargparse."""
+    while error is not None and not isinstance(error, ImportError):
+        error = error.__cause__ or error.__context__
+    return None if error is None else " ".join(str(error).split())
 
 
 def _checkpoints_folder(run: str) -> str:

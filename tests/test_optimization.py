@@ -16,22 +16,9 @@ from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.optimization import StepSchedule, build_optimizer, build_schedule
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
-from tests.worlds import TinyEncoder, loader, trainer
+from tests.worlds import TINY, TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4, 1]
-TINY = [
-    "--model.encoder=tests.worlds.TinyEncoder",
-    "--data.held_out=Face2Face",
-    "--data.size=16",
-    "--data.clip_length=4",
-    "--data.batch_size=4",
-    "--data.num_workers=0",
-    "--data.eval_clips_per_video=2",
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-    "--trainer.max_epochs=2",
-]
 
 
 def detector(**options: Any) -> Detector:

@@ -92,7 +92,7 @@ def train(
     # An odd number of clips: the ranks' shards overlap.
     tested = run.test(
         model,
-        DataLoader(clips, 4, sampler=ShardSampler(15, num_replicas=ranks, rank=rank)),
+        DataLoader(clips, 4, sampler=ShardSampler(range(15), num_replicas=ranks, rank=rank)),
         verbose=False,
     )[0]
     return {

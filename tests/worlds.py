@@ -9,6 +9,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from deepfake_mtl.models import Encoder
 
+TINY = [
+    "--model.encoder=tests.worlds.TinyEncoder",
+    "--data.held_out=Face2Face",
+    "--data.size=16",
+    "--data.clip_length=4",
+    "--data.batch_size=4",
+    "--data.num_workers=0",
+    "--data.eval_clips_per_video=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=2",
+]
+"""Options of a ``fit`` of a second."""
+
 
 class TinyEncoder(Encoder):
     """Two linear layers on the mean colour of a clip, each a stage."""

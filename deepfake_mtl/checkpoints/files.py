@@ -45,7 +45,13 @@ class WholeCheckpointIO(TorchCheckpointIO):
             named_errors(file.path),
             os.fdopen(os.dup(file.stream.fileno()), "wb") as stream,
         ):
-            torch.save(checkpoint, stream)
+            try:
+                torch.save(checkpoint, stream)
+            except RuntimeError as error:
+                # What the system says is behind PyTorch's complaint about positions.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from error
+                raise
 
 
 def check_checkpoint(path: Path) -> None:

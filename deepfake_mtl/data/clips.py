@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from deepfake_mtl.data.records import VideoRecord
-from deepfake_mtl.data.sampling import Draw
+from deepfake_mtl.data.sampling import Draw, mixed_order
 from deepfake_mtl.data.transforms import ClipTransform
 from deepfake_mtl.data.video import probe, read_clip
 from deepfake_mtl.data.video_info import VideoInfo
@@ -310,6 +310,15 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
     def __len__(self) -> int:
         """Return the number of clips."""
         return len(self.records) * self._clips_per_video
+
+    def mixed_order(self) -> list[int]:
+        """Return the clips in an order of which any beginning holds all classes of videos.
+
+        The first clip of every video comes before the second of any.
+        """
+        videos = mixed_order([record.manipulation for record in self.records])
+        clips = range(self._clips_per_video)
+        return [clip * len(self.records) + video for clip in clips for video in videos]
 
     def __getitem__(self, index: int) -> ClipSample:
         """Read a clip.

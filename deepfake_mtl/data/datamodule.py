@@ -36,7 +36,7 @@ from deepfake_mtl.data.loading import ClipLoader, EpochPlace, TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
-from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler
+from deepfake_mtl.data.sampling import BalancedSampler, FixedDraws, ShardSampler, mixed_order
 from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store import FaceStore, is_store
@@ -346,6 +346,12 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
                 "raise --data.train_clips_per_video"
             )
+        if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
+            draws = FixedDraws(list(sampler))
+            self._place = None
+            return ClipLoader(
+                dataset, self.batch_size, sampler=draws, drop_last=True, **self._loader_options()
+            )
         loader = TrainingLoader(
             dataset, sampler, self.batch_size, ranks=world_size, **self._loader_options()
         )
@@ -359,6 +365,17 @@ class DeepfakeDataModule(pl.LightningDataModule):
         """Return evenly spread clips of the validation videos."""
         return self._evaluation_loader("val")
 
+    def validated_kinds(self, batches: int) -> set[bool]:
+        """Tell of which kinds the videos of the first validation batches are: fake, or not.
+
+        Args:
+            batches: Batches of each device.
+        """
+        records = self.records("val")
+        clips = batches * self.batch_size * self._world()[0]
+        order = mixed_order([record.manipulation for record in records])
+        return {records[video].is_fake for video in order[:clips]}
+
     def test_dataloader(self) -> DataLoader[ClipSample]:
         """Return evenly spread clips of the test videos, held-out and seen manipulations alike."""
         return self._evaluation_loader("test")
@@ -368,24 +385,12 @@ class DeepfakeDataModule(pl.LightningDataModule):
         return self._evaluation_loader("predict")
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> ClipBatch:  # noqa: ARG002
-        """Note what could not be decoded, and leave it out."""
-        failures: list[str] = [failure for failure in batch["failure"] if failure]
-        for failure in failures:
+        """Note what could not be decoded, which the loader has left out."""
+        for failure in batch.pop("failure"):
             if failure not in self._corrupt:
                 self._corrupt[failure] = None
                 _log.warning("skipped: %s", failure)
-        valid: Tensor = batch["valid"]
-        # Indexing copies all clips: only where there is something to leave out.
-        rows: Tensor | slice = slice(None) if bool(valid.all()) else valid
-        usable = ClipBatch(
-            clip=batch["clip"][rows],
-            is_fake=batch["is_fake"][rows],
-            manipulation=batch["manipulation"][rows],
-            video=batch["video"][rows],
-            clip_index=batch["clip_index"][rows],
-        )
-        if "second_clip" in batch:
-            usable["second_clip"] = batch["second_clip"][rows]
+        usable: ClipBatch = batch  # type: ignore[assignment]
         return usable
 
     def state_dict(self) -> dict[str, Any]:
@@ -515,7 +520,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         return ClipLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=ShardSampler(len(dataset), num_replicas=world_size, rank=rank),
+            sampler=ShardSampler(dataset.mixed_order(), num_replicas=world_size, rank=rank),
             **self._loader_options(),
         )
 

@@ -1,14 +1,23 @@
 """DataLoaders of clips; that of a training knows its place in the epoch."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from deepfake_mtl.data.clips import ClipSample
 from deepfake_mtl.data.sampling import BalancedSampler
-from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.util.processes import starting_workers
+
+_OUT_OF_MEMORY: Final = (
+    "out of shared memory",
+    "shared memory object",
+    "signal: Bus error",
+    "signal: Killed",
+    "</torch_",  # a file in /dev/shm
+)
+"""What PyTorch says of it, in its several ways."""
 
 
 class EpochPlace:
@@ -72,16 +81,58 @@ class EpochPlace:
         return batches
 
 
+def collate_clips(samples: Sequence[ClipSample]) -> dict[str, Any]:
+    """Make a batch of the samples that are valid.
+
+    Returns:
+        The keys of `ClipSample` but ``valid``, as tensors of one row a valid sample, and
+        ``failure``, a list of why clips are left out or stand for others. A batch of which nothing
+        is valid has no rows.
+    """
+    valid = [sample for sample in samples if sample["valid"]]
+    batch: dict[str, Any] = default_collate(
+        [
+            {key: value for key, value in sample.items() if key not in ("valid", "failure")}
+            for sample in valid or samples[:1]
+        ]
+    )
+    if not valid:
+        batch = {key: value[:0] for key, value in batch.items()}
+    return {**batch, "failure": [sample["failure"] for sample in samples if sample["failure"]]}
+
+
 class ClipLoader(DataLoader[ClipSample]):
     """A DataLoader whose workers are safe from signals as soon as they exist.
 
-    It takes what DataLoader takes; `begin_worker` is to be its ``worker_init_fn``.
+    Its batches hold no clip that could not be read; see `collate_clips`. It takes what DataLoader
+    takes; `begin_worker` is to be its ``worker_init_fn``.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (DataLoader's)
+        super().__init__(*args, **{"collate_fn": collate_clips, **options})
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Go through the batches; workers are started first, where there are none yet."""
+        """Go through the batches; workers are started first, where there are none yet.
+
+        Raises:
+            ConfigurationError: The workers ran out of memory.
+        """
         with starting_workers():
-            return super().__iter__()
+            batches = super().__iter__()
+        return self._explained(batches)
+
+    def _explained(self, batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from batches
+        except RuntimeError as error:
+            text = f"{error} {error.__cause__}"
+            if not any(sign in text for sign in _OUT_OF_MEMORY):
+                raise
+            raise ConfigurationError(
+                f"the {self.num_workers} processes that read clips ran out of (shared) memory: set "
+                "num_workers to fewer (0 reads in this process) or batch_size to less, or give "
+                "more, such as by docker run --shm-size"
+            ) from error
 
 
 class TrainingLoader(ClipLoader):

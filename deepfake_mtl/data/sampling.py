@@ -1,12 +1,14 @@
 """Which video is drawn when: balanced over classes, shared among ranks, the same after a resume."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 from deepfake_mtl.errors import ConfigurationError
 
@@ -149,28 +151,66 @@ class BalancedSampler(Sampler[Draw]):
         return dict(zip(labels.tolist(), shares.tolist(), strict=True))
 
 
-class ShardSampler(Sampler[int]):
+class FixedDraws(SequentialSampler):
+    """The same draws in every epoch, for Lightning's ``overfit_batches``.
+
+    Lightning would put a sampler of its own in the place of any that is no SequentialSampler.
+
+    Args:
+        draws: What to draw, in order.
+    """
+
+    def __init__(self, draws: Sequence[Draw]) -> None:
+        super().__init__(draws)
+        self._draws = draws
+
+    def __iter__(self) -> Iterator[Draw]:  # type: ignore[override]
+        """Yield the draws."""
+        return iter(self._draws)
+
+
+def mixed_order(labels: Sequence[int]) -> list[int]:
+    """Return positions in an order in which every beginning holds classes in their shares.
+
+    Of the first n positions a class has its share of n, rounded up: each class comes early, and
+    never less than it should. Within a class the order stays.
+
+    Args:
+        labels: The class of each position.
+    """
+    counts = Counter(labels)
+    passed: Counter[int] = Counter()
+    places = []
+    for position, label in enumerate(labels):
+        places.append((Fraction(passed[label], counts[label]), label, position))
+        passed[label] += 1
+    return [position for _, _, position in sorted(places)]
+
+
+class ShardSampler(SequentialSampler):
     """Share an evaluation among ranks, in order.
 
     The ranks get equally many samples: the last ones of some ranks repeat the first, and metrics
     count such repeats once (`deepfake_mtl.metrics.VideoScores`).
 
     Args:
-        length: Number of samples.
+        order: Positions of the samples, in the order in which all ranks together take them.
         num_replicas: Number of ranks.
         rank: This process's rank.
     """
 
-    def __init__(self, length: int, *, num_replicas: int = 1, rank: int = 0) -> None:
-        self._length = length
+    def __init__(self, order: Sequence[int], *, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(order)
+        self._order = order
         self._num_replicas = num_replicas
         self._rank = rank
 
     def __len__(self) -> int:
         """Return the number of samples of this rank."""
-        return math.ceil(self._length / self._num_replicas)
+        return math.ceil(len(self._order) / self._num_replicas)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the samples of this rank."""
         for position in range(len(self)):
-            yield (position * self._num_replicas + self._rank) % self._length
+            place = position * self._num_replicas + self._rank
+            yield self._order[place % len(self._order)]
