@@ -26,6 +26,7 @@ from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.protocol import DATA_STATE, data_state, parse_held_out
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, DivergenceError
+from deepfake_mtl.evaluation.results import PrecisionRecord
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
     VideoScores,
@@ -53,7 +54,6 @@ from deepfake_mtl.optimization import (
 )
 from deepfake_mtl.precision import (
     PRECISION,
-    PrecisionRecord,
     check_precision,
     check_ranks_agree,
     precision_record,

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import torch
 
 from deepfake_mtl.data.records import MANIPULATIONS
@@ -38,7 +38,7 @@ def forecast(world: SyntheticConfig, config: Mapping[str, Any]) -> float:
         Seconds, from now on.
     """
     # In other processes the same modules are imported again.
-    importing = time.time() - psutil.Process().create_time()
+    importing: float = time.time() - psutil.Process().create_time()
     filming = world.identities * _seconds_to_film(world) / usable_cores()
     data, trainer = config["data"], config["trainer"]
     split = split_pairs(pair_identities(world), world.test_share)
@@ -50,7 +50,8 @@ def forecast(world: SyntheticConfig, config: Mapping[str, Any]) -> float:
     scored = len(split["val"]) * learnt * validations + len(split["test"]) * tested
     batches = math.ceil(scored * data["eval_clips_per_video"] / data["batch_size"])
     learning, scoring = _seconds_a_batch(config)
-    return _STARTS * importing + filming + _BESIDE * (steps * learning + batches * scoring)
+    working: float = steps * learning + batches * scoring
+    return _STARTS * importing + filming + _BESIDE * working
 
 
 def _seconds_to_film(world: SyntheticConfig) -> float:
@@ -69,11 +70,12 @@ def _seconds_a_batch(config: Mapping[str, Any]) -> tuple[float, float]:
 
     def score() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            return encoder(clip).float().sum()
+            features: torch.Tensor = encoder(clip)
+        return features.float().sum()
 
     def learn() -> None:
         encoder.zero_grad()
-        score().backward()
+        torch.autograd.backward(score())
 
     for _ in range(2):  # the first has kernels chosen, and memory fetched
         learning = _time(learn)
