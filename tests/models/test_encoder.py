@@ -186,3 +186,24 @@ def test_a_temporal_convolution_on_two_frames_equals_float32() -> None:
         outputs = network(clip)
     (gradient,) = torch.autograd.grad((outputs.float() * probe).sum(), layer.weight)
     torch.testing.assert_close(gradient, expected)
+
+
+def test_convolutions_over_time_start_as_random_values_plus_the_identity() -> None:
+    """What the option adds to the output of each is its input, and nothing else changes."""
+    encoders = []
+    for identity in (False, True):
+        torch.manual_seed(0)
+        encoders.append(S3D(temporal_identity=identity).double())
+    compared = 0
+    for plain, other in zip(*(each.modules() for each in encoders), strict=True):
+        if not isinstance(plain, torch.nn.Conv3d):
+            continue
+        channels = plain.in_channels
+        clip = torch.randn(1, channels, 8, 2, 2, dtype=torch.float64)
+        if plain.kernel_size[0] > 1 and channels == plain.out_channels:
+            shown = clip[:, :, :: plain.stride[0]]
+            torch.testing.assert_close(other(clip), plain(clip) + shown)
+            compared += 1
+        else:
+            assert torch.equal(other.weight, plain.weight)
+    assert compared == 2 + 2 * 9  # the stem's two, and two branches of each of nine blocks
