@@ -15,10 +15,10 @@ import torch
 
 from tests.conftest import video_path
 from tests.data.videos import spoil
+from tests.processes import Command
 from tests.test_cli import fit_words
 from tests.test_resume import same
 
-COMMAND = [sys.executable, "-m", "deepfake_mtl"]
 TINY = ["--model.encoder=tests.worlds.TinyEncoder", "--model.encoder.norm=true"]
 CONTRAST = "binary_con_manipulation_con"  # queues and momentum encoder too
 TWO_RANKS = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=2"]
@@ -32,13 +32,20 @@ def environment(**more: str) -> dict[str, str]:
 
 def words(root: Path, run: Path, *more: str, losses: str = CONTRAST) -> list[str]:
     options = ["--data.num_workers=2", "--trainer.deterministic=true", "--trainer.max_epochs=2"]
-    return [*COMMAND, *fit_words(root, run, *TINY, *options, *more, losses=losses)]
+    return fit_words(root, run, *TINY, *options, *more, losses=losses)
 
 
-def start(command: list[str], **more: str) -> "subprocess.Popen[str]":
+def start(command: list[str], folder: Path, **more: str) -> Command:
+    """Start a command in a fork of an interpreter that has imported everything."""
+    logs = len(list(folder.glob("log-*")))
+    return Command(command, folder / f"log-{logs}.txt", environment(**more))
+
+
+def start_ranks(command: list[str]) -> "subprocess.Popen[str]":
+    """Start a command as a program, which Lightning starts again for further ranks."""
     return subprocess.Popen(
-        command,
-        env=environment(**more),
+        [sys.executable, "-m", "deepfake_mtl", *command],
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -46,21 +53,28 @@ def start(command: list[str], **more: str) -> "subprocess.Popen[str]":
     )
 
 
-def output_of(process: "subprocess.Popen[str]", patience: float = PATIENCE) -> str:
+def output_of(process: "Command | subprocess.Popen[str]", patience: float = PATIENCE) -> str:
     """Wait for a process, and leave nothing of its group behind."""
     try:
+        if isinstance(process, Command):
+            return process.output(patience)
         return process.communicate(timeout=patience)[0]
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+def wait_for(path: Path, process: "Command | subprocess.Popen[str]") -> None:
     end = time.monotonic() + PATIENCE
     while not path.is_file():
-        assert process.poll() is None, output_of(process)
+        assert _runs(process), output_of(process)
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def _runs(process: "Command | subprocess.Popen[str]") -> bool:
+    status = process.returncode if isinstance(process, Command) else process.poll()
+    return status is None
 
 
 def last_of(run: Path) -> dict[str, Any]:
@@ -74,20 +88,21 @@ def last_of(run: Path) -> dict[str, Any]:
 def test_a_training_that_is_killed_again_and_again(tiny_corpus: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     more = ["--data.train_clips_per_video=3", "--conflict.every_n_steps=1"]
-    done = subprocess.run(words(tiny_corpus, whole, *more), env=environment(), check=False)
-    assert done.returncode == 0
+    done = start(words(tiny_corpus, whole, *more), tmp_path)
+    said = output_of(done)
+    assert done.returncode == 0, said
     expected = last_of(whole)
     total = expected["global_step"]
     chance, step, resume = random.Random(0), 0, []
     for _ in range(2):
         # One more checkpoint than there was, and then some.
         every = ["--last_checkpoint.every_n_train_steps=1"]
-        process = start(words(tiny_corpus, killed, *more, *every, *resume))
+        process = start(words(tiny_corpus, killed, *more, *every, *resume), tmp_path)
         last = killed / "checkpoints" / "last.ckpt"
         wait_for(last, process)
         begin, written = step, last.stat().st_mtime_ns
         while last.stat().st_mtime_ns == written and step > 0:
-            assert process.poll() is None, output_of(process)
+            assert process.returncode is None, output_of(process)
             time.sleep(0.005)
         time.sleep(chance.random() * 0.2)
         os.killpg(process.pid, signal.SIGKILL)
@@ -95,10 +110,9 @@ def test_a_training_that_is_killed_again_and_again(tiny_corpus: Path, tmp_path: 
         step = last_of(killed)["global_step"]
         assert begin < step < total
         resume = ["--ckpt_path=last"]
-    done = subprocess.run(
-        words(tiny_corpus, killed, *more, *resume), env=environment(), check=False
-    )
-    assert done.returncode == 0
+    done = start(words(tiny_corpus, killed, *more, *resume), tmp_path)
+    said = output_of(done)
+    assert done.returncode == 0, said
     same(last_of(killed), expected)
 
 
@@ -108,7 +122,7 @@ def test_sigterm_to_all_processes_saves_and_says_how_to_go_on(
 ) -> None:
     """As a scheduler does it: workers get the signal as well."""
     run = tmp_path / "run"
-    process = start(words(tiny_corpus, run, "--trainer.max_epochs=2000"))
+    process = start(words(tiny_corpus, run, "--trainer.max_epochs=2000"), tmp_path)
     wait_for(run / "checkpoints" / "last.ckpt", process)
     os.killpg(process.pid, signal.SIGTERM)
     said = output_of(process)
@@ -139,7 +153,7 @@ def test_slurm_puts_the_job_into_the_queue_again(tiny_corpus: Path, tmp_path: Pa
         "PATH": f"{tools}:{os.environ['PATH']}",
     }
     command = words(tiny_corpus, run)
-    process = start([*command, "--trainer.max_epochs=2000"], **slurm)
+    process = start([*command, "--trainer.max_epochs=2000"], tmp_path, **slurm)
     wait_for(run / "checkpoints" / "last.ckpt", process)
     os.killpg(process.pid, signal.SIGUSR1)
     said = output_of(process)
@@ -148,7 +162,7 @@ def test_slurm_puts_the_job_into_the_queue_again(tiny_corpus: Path, tmp_path: Pa
     step = torch.load(run / "hpc_ckpt_1.ckpt", weights_only=True)["global_step"]
     # The same command again, as SLURM starts it.
     epochs = f"--trainer.max_epochs={step // 4 + 2}"
-    process = start([*command, epochs], **slurm, SLURM_RESTART_COUNT="1")
+    process = start([*command, epochs], tmp_path, **slurm, SLURM_RESTART_COUNT="1")
     said = output_of(process)
     assert process.returncode == 0, said
     assert f"the job was started again: going on from {run}" in said
@@ -161,7 +175,7 @@ def test_a_rank_that_dies_ends_the_job(rank: int, tiny_corpus: Path, tmp_path: P
     run = tmp_path / "run"
     dies = "--trainer.callbacks+=tests.dying.DyingRank"
     more = [dies, f"--trainer.callbacks.rank={rank}"]
-    process = start(words(tiny_corpus, run, *TWO_RANKS, *more))
+    process = start_ranks(words(tiny_corpus, run, *TWO_RANKS, *more))
     wait_for(run / "dies", process)
     said = output_of(process, 60)
     assert process.returncode != 0, said
@@ -172,7 +186,7 @@ def test_a_video_that_one_rank_cannot_decode_ends_the_job(corpus: Path, tmp_path
     path = video_path(corpus, "original", "002")
     spoil(path)
     run = tmp_path / "run"
-    process = start(words(corpus, run, *TWO_RANKS))
+    process = start_ranks(words(corpus, run, *TWO_RANKS))
     wait_for(run / "config.yaml", process)
     said = output_of(process, 60)
     assert process.returncode != 0
