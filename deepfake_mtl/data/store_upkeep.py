@@ -1,5 +1,7 @@
 """What keeps a store as its corpus is, and in one hand while it is written to."""
 
+import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ STALE: Final = "stale"
 
 _LOCK: Final = ".prepare.lock"
 _NAMED: Final = 5
+_PAUSE: Final = 0.02
 
 
 @contextmanager
@@ -48,26 +51,32 @@ def lock_store(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def remove_unfinished(root: Path) -> int:
+def remove_unfinished(root: Path, patience: float = 10.0) -> int:
     """Delete what processes that are gone have left half written.
 
-    What belongs to a process that runs is left alone: processes that crop may outlive the command
-    that started them for moments.
+    Processes that crop may outlive the command that started them for moments, and a process that
+    was killed takes moments to end: they are waited for. What belongs to one that goes on is left
+    alone.
 
     Args:
-        root: A store that is locked.
+        root: A store that is locked, to which this process has not begun to write.
+        patience: Seconds to wait.
 
     Returns:
         Number of files deleted.
     """
-    leftovers = [
-        path
-        for path in sorted(root.rglob(f".*{UNFINISHED}"))
-        if path.is_file() and not _is_running(path.name.split(".")[-2])
-    ]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
+    deadline = time.monotonic() + patience
+    waiting = [path for path in sorted(root.rglob(f".*{UNFINISHED}")) if path.is_file()]
+    found = len(waiting)
+    while waiting:
+        running = [path for path in waiting if _is_running(path.name.split(".")[-2])]
+        for path in set(waiting) - set(running):
+            path.unlink(missing_ok=True)
+        waiting = running
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE if waiting else 0)
+    return found - len(waiting)
 
 
 def match_corpus(root: Path, records: Collection[VideoRecord]) -> list[tuple[str, str, str]]:
@@ -108,4 +117,12 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _is_running(process: str) -> bool:
-    return process.isdecimal() and psutil.pid_exists(int(process))
+    """Whether another process runs; one that has ended and that nobody has asked about does not."""
+    if not process.isdecimal() or int(process) == os.getpid():
+        return False
+    try:
+        return bool(psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True

@@ -41,6 +41,7 @@ from deepfake_mtl.faces.cropping import (
 )
 from deepfake_mtl.faces.outcomes import GONE, NOT_THERE, Outcome, write_report
 from deepfake_mtl.util.memory import keep_freed_memory
+from deepfake_mtl.util.processes import end_with_parent
 
 _SPARE: Final = 0.02  # of the disk, which a store never takes
 
@@ -187,6 +188,7 @@ _cropper: Cropper | None = None
 
 def _start_worker(source: CropSource) -> None:
     global _cropper  # noqa: PLW0603 (the way to give a worker process something to keep)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
     cv2.setNumThreads(1)
     keep_freed_memory()

@@ -21,6 +21,7 @@ from deepfake_mtl.synthetic.publication import Publication
 from deepfake_mtl.synthetic.video import write_video
 from deepfake_mtl.util.files import replace
 from deepfake_mtl.util.machine import usable_cores
+from deepfake_mtl.util.processes import end_with_parent
 
 MARKER: Final = "synthetic.json"
 """The file at the root of a corpus that says that it is synthetic, and how it was made."""
@@ -168,10 +169,14 @@ def _run(film: "partial[int]", jobs: list[tuple[int, int]], processes: int) -> I
     with ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=cv2.setNumThreads,
-        initargs=(1,),
+        initializer=_start_worker,
     ) as pool:
         yield from pool.map(film, jobs)
+
+
+def _start_worker() -> None:
+    end_with_parent()
+    cv2.setNumThreads(1)
 
 
 def _film(root: Path, config: SyntheticConfig, job: tuple[int, int]) -> int:

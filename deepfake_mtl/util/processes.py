@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 
@@ -61,6 +62,22 @@ def before_forks(before: Callable[[], None], after: Callable[[], None]) -> None:
     """Call functions before this process forks, and afterwards, where processes fork at all."""
     if sys.platform != "win32":
         os.register_at_fork(before=before, after_in_parent=after)
+
+
+def end_with_parent() -> None:
+    """End this process at once when the one that started it by `multiprocessing` has ended.
+
+    What waits for work in a pool of processes would otherwise wait for ever once the parent was
+    killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -199,16 +199,44 @@ def test_a_folder_that_is_no_store_or_another_one(store, tmp_path):
         FaceStore(store).index()
 
 
-def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_are_not(store):
+@pytest.fixture
+def folder_and_leftover(store):
+    """Of a store, and a function from a process to the file that it has left half written."""
+    folder = store / "crops" / "original" / "c23"
+
+    def leftover(process: int) -> Path:
+        path = folder / f".0a1b.{process}.part"
+        path.write_bytes(b"half")
+        return path
+
+    return store, leftover
+
+
+def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_are_not(
+    folder_and_leftover,
+):
+    store, leftover = folder_and_leftover
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    folder = store / "crops" / "original" / "c23"
-    leftovers = [folder / f".009.crops.{gone.pid}.part", folder / f".0a1b.{gone.pid}.part"]
-    own = folder / f".0a1b.{os.getpid()}.part"
-    for path in (*leftovers, own):
-        path.write_bytes(b"half")
+    # A process of the same number as one that was killed, as in a container that starts again.
+    removed = [leftover(gone.pid), leftover(os.getpid())]
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as running:
+        kept = leftover(running.pid)
+        assert len(FaceStore(store).index()) == 4
+        assert remove_unfinished(store, patience=0.1) == 2
+        running.communicate(b"\n")
+    assert not any(path.exists() for path in removed)
+    assert kept.exists()
     assert len(FaceStore(store).index()) == 4
-    assert remove_unfinished(store) == 2
-    assert not any(path.exists() for path in leftovers)
-    assert own.exists()
-    assert len(FaceStore(store).index()) == 4
+
+
+def test_leftovers_of_processes_that_are_ending_are_removed(folder_and_leftover):
+    store, leftover = folder_and_leftover
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(0.5)"]
+    ending = subprocess.Popen(command, stdout=subprocess.PIPE)
+    ending.stdout.readline()
+    path = leftover(ending.pid)
+    # Nobody waits for it: until then it stays in the list of processes.
+    assert remove_unfinished(store) == 1
+    assert not path.exists()
+    ending.communicate()

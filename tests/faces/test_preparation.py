@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from deepfake_mtl.cli import main
@@ -137,7 +138,12 @@ def test_a_run_that_is_killed_again_and_again_ends_the_same(
         while process.poll() is None and len(list(out.rglob("*.crops"))) <= had < 36:
             time.sleep(0.001)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            children = psutil.Process(process.pid).children(recursive=True)
+            if killed % 2:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+                assert not psutil.wait_procs(children, timeout=60)[1]
         process.wait()
         killed += 1
     assert main(words(tiny_corpus, out)) == 0
