@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from deepfake_mtl.data.clip_positions import ClipPositions
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.sampling import Draw, mixed_order
 from deepfake_mtl.data.transforms import ClipTransform
@@ -133,35 +134,19 @@ class _ClipDataset:
         on_corrupt: OnCorrupt,
         seed: int,
     ) -> None:
-        if clip_length < 1 or clip_stride < 1:
-            raise ConfigurationError(
-                f"clip_length is {clip_length} and clip_stride {clip_stride}: both are at least 1"
-            )
+        self.positions = ClipPositions(clip_length, clip_stride)
         self.records = videos.records
         self._infos = videos.infos
         self._transform = transform
-        self._clip_length = clip_length
-        self._clip_stride = clip_stride
         self._on_corrupt = on_corrupt
         self._seed = seed
 
-    @property
-    def span(self) -> int:
-        """Number of frames from the first to the last of a clip."""
-        return (self._clip_length - 1) * self._clip_stride + 1
-
-    def _last_start(self, video: int) -> int:
-        return max(self._infos[video].frames - self.span, 0)
-
     def _read(self, video: int, start: int) -> NDArray[np.uint8]:
         path, available = self.records[video].path, self._infos[video].frames
-        if available >= self.span:
-            return read_clip(path, start, self._clip_length, self._clip_stride)
-        # A video shorter than a clip is played forth and back until the clip is full.
-        positions = np.arange(self._clip_length) * self._clip_stride
-        period = max(2 * (available - 1), 1)
-        positions = positions % period
-        return read_clip(path, 0, available)[np.minimum(positions, period - positions)]
+        positions = self.positions
+        if available >= positions.span:
+            return read_clip(path, start, positions.length, positions.stride)
+        return read_clip(path, 0, available)[positions.offsets(available)]
 
     def _view(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> Tensor:
         # T x H x W x 3 to 3 x T x H x W
@@ -249,9 +234,8 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
 
     def _draw(self, video: int, number: int, failure: str) -> ClipSample:
         generator = np.random.default_rng([self._seed, number, video, 0])
-        start, other_start = (
-            int(generator.integers(self._last_start(video) + 1)) for _ in range(2)
-        )
+        last_start = self.positions.last_start(self._infos[video].frames)
+        start, other_start = (int(generator.integers(last_start + 1)) for _ in range(2))
         frames = self._read(video, start)
         clip = self._view(frames, (self._seed, number, video, 1))
         sample = self._labelled(video, clip, number, valid=True, failure=failure)
@@ -332,13 +316,11 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
         except VideoError as error:
             if self._on_corrupt == "error":
                 raise
-            frames = np.zeros((self._clip_length, 2, 2, 3), np.uint8)
+            frames = np.zeros((self.positions.length, 2, 2, 3), np.uint8)
             blank = self._view(frames, (video, clip_index))
             return self._labelled(video, blank, clip_index, valid=False, failure=str(error))
         clip = self._view(frames, (video, clip_index))
         return self._labelled(video, clip, clip_index, valid=True, failure="")
 
     def _start(self, video: int, clip_index: int) -> int:
-        if self._clips_per_video == 1:
-            return self._last_start(video) // 2
-        return round(self._last_start(video) * clip_index / (self._clips_per_video - 1))
+        return self.positions.spread(self._infos[video].frames, self._clips_per_video)[clip_index]

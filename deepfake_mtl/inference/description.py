@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from deepfake_mtl.data.clip_positions import ClipPositions
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 
@@ -53,9 +54,9 @@ class Description:
     version: str
 
     @property
-    def span(self) -> int:
-        """Number of frames from the first to the last of a clip."""
-        return (self.clip_length - 1) * self.clip_stride + 1
+    def positions(self) -> ClipPositions:
+        """Which frames of a video a clip is made of."""
+        return ClipPositions(self.clip_length, self.clip_stride)
 
     @property
     def synthetic(self) -> bool | None:

@@ -159,7 +159,7 @@ def _about_subject(
     description: Description,
 ) -> list[Warned]:
     found: list[Warned] = []
-    span = description.span
+    span = description.positions.span
     if not len(scores):
         why = (
             f"{record.skipped} clips were too small or hardly showed it"

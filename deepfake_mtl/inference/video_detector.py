@@ -17,7 +17,7 @@ from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet, find_detector_model
 from deepfake_mtl.faces.tracks import TrackSettings, track_settings
-from deepfake_mtl.inference.clips import Clip, ClipMaker, ClipPlan
+from deepfake_mtl.inference.clips import Clip, ClipMaker
 from deepfake_mtl.inference.judging import (
     SubjectRecord,
     about_detector,
@@ -169,7 +169,11 @@ class VideoDetector:
     def settings(self) -> dict[str, Any]:
         """How clips are laid and what is refused; with the weights they decide on the scores."""
         options, finder = self.options, self._face_detector
-        step = None if options.clips else options.step or max(self.trained.description.span // 2, 1)
+        step = (
+            None
+            if options.clips
+            else options.step or max(self.trained.description.positions.span // 2, 1)
+        )
         return {
             "step": step,
             "clips": options.clips,
@@ -177,15 +181,13 @@ class VideoDetector:
             "limits": asdict(options.limits),
         }
 
-    def plan(self, frames: int) -> ClipPlan:
-        """Where clips lie in a video of so many frames."""
-        description = self.trained.description
-        return ClipPlan(
-            length=description.clip_length,
-            stride=description.clip_stride,
+    def clip_maker(self, frames: int) -> ClipMaker:
+        """What makes clips of a subject, in a video of so many frames."""
+        return ClipMaker(
+            self.trained.description.positions,
+            frames=frames,
             step=self.settings["step"] or 1,
             count=self.options.clips,
-            frames=frames,
         )
 
     def subjects(self) -> Subjects:
@@ -243,7 +245,6 @@ class _Run:
         self._video = video
         self._facts = facts
         self._progress = progress
-        self._plan = detector.plan(facts.frames)
         self._scorer = ClipScorer(detector.network, detector.device)
         self._tracking = _tracking(detector)
         self._makers: dict[int, ClipMaker] = {}
@@ -285,7 +286,7 @@ class _Run:
         if self._keep_squares:
             self._places.setdefault(view.subject, []).append((view.number, *view.square))
         if view.subject not in self._makers:
-            self._makers[view.subject] = ClipMaker(self._plan)
+            self._makers[view.subject] = self._detector.clip_maker(self._facts.frames)
         for clip in self._makers[view.subject].push(view):
             self._score(clip)
 

@@ -46,7 +46,7 @@ def test_evaluation_clips_are_spread_evenly(
         clip_stride=stride,
         clips_per_video=clips,
     )
-    last = max(FRAMES - dataset.span, 0)
+    last = max(FRAMES - dataset.positions.span, 0)
     assert [min(dataset._start(0, clip), last) for clip in range(clips)] == [
         min(start, last) for start in starts
     ]

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from deepfake_mtl.data.transforms import EvaluationTransform
+from deepfake_mtl.data.video import read_clip
 from deepfake_mtl.inference import DetectOptions, VideoDetector
+from tests.data.videos import frame_pattern, write_video
 from tests.inference.conftest import paths, scores
 
 
@@ -32,30 +36,20 @@ def test_evenly_spread_clips_have_the_scores_of_a_test(
         assert verdict.threshold_from == "calibrated"
 
 
-def test_a_video_shorter_than_a_clip_agrees_too(
-    whole_run: Path, crops_run: Path, tmp_path: Path
+@pytest.mark.parametrize("options", [DetectOptions(clips=2), DetectOptions()])
+def test_a_video_shorter_than_a_clip_is_scored_forth_and_back(
+    options: DetectOptions, whole_run: Path, tmp_path: Path
 ) -> None:
-    """Against the dataset that a test reads, since no test has such a video."""
-    import torch  # noqa: PLC0415
-
-    from deepfake_mtl.data.clips import EvaluationClips, probe_videos  # noqa: PLC0415
-    from deepfake_mtl.data.records import VideoRecord  # noqa: PLC0415
-    from deepfake_mtl.data.transforms import EvaluationTransform  # noqa: PLC0415
-    from tests.data.videos import frame_pattern, write_video  # noqa: PLC0415
-
     path = tmp_path / "short.mp4"
     write_video(path, frame_pattern(5, 36, 40))
-    record = VideoRecord("c", "original", "c23", "short", ("a",), path)
-    clips = EvaluationClips(
-        probe_videos([record]), EvaluationTransform(32), clip_length=8, clips_per_video=2
-    )
-    for options in (DetectOptions(clips=2), DetectOptions()):
-        detector = VideoDetector.from_checkpoint(whole_run / "checkpoints" / "last.ckpt", options)
-        verdict = detector(path)
-        with torch.inference_mode():
-            outputs = detector.network(clips[0]["clip"][None])
-        assert verdict.score == pytest.approx(1 - float(outputs["binary"][0, 0]), abs=1e-5)
-        assert "few_frames" in {warning.code for warning in verdict.warnings}
+    detector = VideoDetector.from_checkpoint(whole_run / "checkpoints" / "last.ckpt", options)
+    verdict = detector(path)
+    frames = EvaluationTransform(32)(read_clip(path, 0, 5), ())[[0, 1, 2, 3, 4, 3, 2, 1]]
+    with torch.inference_mode():
+        outputs = detector.network(torch.from_numpy(frames.transpose(3, 0, 1, 2).copy())[None])
+    assert verdict.score == pytest.approx(1 - float(outputs["binary"][0, 0]), abs=1e-5)
+    assert len(verdict.faces[0].clips) == (options.clips or 1)
+    assert "few_frames" in {warning.code for warning in verdict.warnings}
 
 
 def test_overlapping_clips_cover_every_frame(checkpoint: Path, tiny_corpus: Path) -> None:

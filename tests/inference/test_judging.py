@@ -31,7 +31,7 @@ def record(
     for number in range(frames):
         seen.see(number, side)
     for place, (score, row) in enumerate(zip(scores, manipulation, strict=True)):
-        clip = Clip(0, place, place + 7, np.zeros((8, 2, 2, 3), np.uint8), (0, 0, side), side, 1.0)
+        clip = Clip(0, place, place + 7, np.zeros((8, 2, 2, 3), np.uint8), side, 1.0)
         outputs = {"binary": (1 - score, score), "manipulation": tuple(row)}
         seen.take(ScoredClip(clip, score, outputs), [n / 25 for n in range(frames)])
     return seen
