@@ -35,7 +35,7 @@ _MANY_VIDEOS = 200
 class ClipSample(TypedDict):
     """One clip with its labels; `ClipBatch` is the same with a leading dimension B.
 
-    Keys:
+    Attributes:
         clip: RGB frames, uint8, 3 x T x size x size.
         second_clip: Another view of the same video, likewise; where one was asked for.
         is_fake: 0 for an original, 1 for a manipulated video.

@@ -72,7 +72,7 @@ Stage = Literal["train", "val", "test", "predict"]
 class ClipBatch(TypedDict):
     """A batch as the detector gets it; see `deepfake_mtl.data.clips.ClipSample`.
 
-    Keys:
+    Attributes:
         clip: uint8, B x 3 x T x size x size.
         second_clip: uint8, likewise; in training, where a second view is asked for.
         is_fake: int64, B.
