@@ -41,12 +41,12 @@ _TOOLS: Final = {
     "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
     "prepare": _Tool("deepfake_mtl.faces.command", "crop the faces of a corpus into a store"),
     "benchmark": _Tool(
-        "deepfake_mtl.benchmark.command", "fit and test every configuration and fold"
+        "deepfake_mtl.experiments.command", "fit and test every configuration and fold"
     ),
-    "robustness": _Tool("deepfake_mtl.robustness", "test a checkpoint on degraded videos"),
-    "report": _Tool(
-        "deepfake_mtl.evaluation.benchmark_report.command", "tables and a page of a benchmark"
+    "robustness": _Tool(
+        "deepfake_mtl.experiments.robustness", "test a checkpoint on degraded videos"
     ),
+    "report": _Tool("deepfake_mtl.experiments.report.command", "tables and a page of a benchmark"),
     "detect": _Tool("deepfake_mtl.inference.command", "judge videos: real or fake, face by face"),
     "export": _Tool(
         "deepfake_mtl.inference.export_command", "turn a checkpoint into a folder to hand out"

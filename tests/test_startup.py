@@ -12,7 +12,7 @@ import pytest
 
 import deepfake_mtl
 from deepfake_mtl import cli
-from tests.evaluation.benchmark_report import made_up
+from tests.experiments.report import made_up
 
 HEAVY = {
     "albumentations",

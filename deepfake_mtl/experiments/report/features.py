@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, read_features
+from deepfake_mtl.experiments.report.runs import Benchmark, read_features
 
 MOST_VIDEOS: Final = 80
 """Of each class so many videos are drawn at most."""

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from deepfake_mtl.benchmark import locks
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.experiments import locks
 
 BENCHMARK = """
 import subprocess, sys
 from pathlib import Path
-from deepfake_mtl.benchmark import locks
+from deepfake_mtl.experiments import locks
 with locks.own_run(Path(sys.argv[1])) as name:
     print(name, flush=True)
     input()
 """
 COMMAND = """
 import runpy, sys
-from deepfake_mtl.benchmark import locks
+from deepfake_mtl.experiments import locks
 def work(*_, **__):
     print("works", *sys.argv[1:], flush=True)
     input()

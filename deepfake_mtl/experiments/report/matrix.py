@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation.benchmark_report.cells import scored_method
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Evaluated, Run
 from deepfake_mtl.evaluation.predictions import sort_methods
 from deepfake_mtl.evaluation.statistics import FigureName, Scored
 from deepfake_mtl.evaluation.table import seen_methods
+from deepfake_mtl.experiments.report.cells import scored_method
+from deepfake_mtl.experiments.report.runs import Benchmark, Evaluated, Run
 
 
 @dataclass(frozen=True, slots=True)

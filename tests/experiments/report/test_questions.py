@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepfake_mtl.data.records import MANIPULATIONS
-from deepfake_mtl.evaluation.benchmark_report.report import make_report
-from tests.evaluation.benchmark_report import made_up
+from deepfake_mtl.experiments.report.report import make_report
+from tests.experiments.report import made_up
 
 
 def predictor(quality, noise=0.02):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.benchmark_report.cells import SetName, scored_set
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Run
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.files import ROBUSTNESS, ROBUSTNESS_VERSION
+from deepfake_mtl.experiments.report.cells import SetName, scored_set
+from deepfake_mtl.experiments.report.runs import Benchmark, Run
 from deepfake_mtl.metrics.alarms import count_alarms
 
 FALSE_ALARMS: Final = np.linspace(0, 1, 101)

@@ -6,23 +6,23 @@ from sklearn import metrics as sk
 from sklearn.decomposition import PCA
 
 from deepfake_mtl.data.records import MANIPULATIONS
-from deepfake_mtl.evaluation.benchmark_report.curves import (
+from deepfake_mtl.experiments.report.curves import (
     FALSE_ALARMS,
     mean_conflict,
     mean_roc,
     read_robustness,
 )
-from deepfake_mtl.evaluation.benchmark_report.features import (
+from deepfake_mtl.experiments.report.features import (
     MOST_VIDEOS,
     principal_components,
     read_projections,
     shown,
 )
-from deepfake_mtl.evaluation.benchmark_report.matrix import elsewhere_matrix, train_by_test
-from deepfake_mtl.evaluation.benchmark_report.report import make_report
-from deepfake_mtl.evaluation.benchmark_report.runs import read_benchmark
-from deepfake_mtl.evaluation.benchmark_report.setup import read_setup
-from tests.evaluation.benchmark_report import made_up
+from deepfake_mtl.experiments.report.matrix import elsewhere_matrix, train_by_test
+from deepfake_mtl.experiments.report.report import make_report
+from deepfake_mtl.experiments.report.runs import read_benchmark
+from deepfake_mtl.experiments.report.setup import read_setup
+from tests.experiments.report import made_up
 
 
 def scores(run, methods=None):

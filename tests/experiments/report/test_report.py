@@ -8,9 +8,9 @@ from sklearn import metrics as sk
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation.benchmark_report.table_files import latex
-from tests.evaluation.benchmark_report import made_up
+from deepfake_mtl.experiments.report.table_files import latex
 from tests.evaluation.test_page import Reader
+from tests.experiments.report import made_up
 
 FILES = {"table.md", "table.csv", "table.tex", "report.json", "report.html"}
 

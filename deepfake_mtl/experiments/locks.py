@@ -6,8 +6,8 @@ first moment to its end. A benchmark that takes over writes its own name first, 
 command that it finds at work. A command that comes to its lock late, after the benchmark that
 started it was killed, reads the name of another and does nothing.
 
-``python -m deepfake_mtl.benchmark.locks FOLDER NAME WORD ...`` is such a command: it holds its lock
-while it does what ``deepfake-mtl WORD ...`` does.
+``python -m deepfake_mtl.experiments.locks FOLDER NAME WORD ...`` is such a command: it holds its
+lock while it does what ``deepfake-mtl WORD ...`` does.
 """
 
 import runpy

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark
+from deepfake_mtl.experiments.report.runs import Benchmark
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from deepfake_mtl.benchmark.plan import Plan, Run, make_plan
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import (
@@ -18,6 +17,7 @@ from deepfake_mtl.evaluation.files import (
     ROBUSTNESS,
     write_whole,
 )
+from deepfake_mtl.experiments.plan import Plan, Run, make_plan
 from deepfake_mtl.run_folder import is_tested, results_folder
 
 State = Literal["finished", "failed", "begun", "missing"]

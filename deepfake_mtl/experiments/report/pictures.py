@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation.benchmark_report.curves import FALSE_ALARMS
-from deepfake_mtl.evaluation.benchmark_report.features import Projection, shown
 from deepfake_mtl.evaluation.drawing import (
     GROUP_COLOURS,
     LINE_COLOURS,
@@ -23,6 +21,8 @@ from deepfake_mtl.evaluation.drawing import (
     svg_of,
 )
 from deepfake_mtl.evaluation.predictions import sort_methods
+from deepfake_mtl.experiments.report.curves import FALSE_ALARMS
+from deepfake_mtl.experiments.report.features import Projection, shown
 
 # Squares in the colour of what was seen, then others that differ from it in colour as well.
 _SEEN: Final = (

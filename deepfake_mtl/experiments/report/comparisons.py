@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from deepfake_mtl.evaluation.benchmark_report.cells import Cells
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark
 from deepfake_mtl.evaluation.statistics import (
     Difference,
     FigureName,
@@ -14,6 +12,8 @@ from deepfake_mtl.evaluation.statistics import (
     compare,
     holm,
 )
+from deepfake_mtl.experiments.report.cells import Cells
+from deepfake_mtl.experiments.report.runs import Benchmark
 
 Side = tuple[str, ...]
 """Names of configurations; of several, the mean is compared."""

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.evaluation import table
-from deepfake_mtl.evaluation.benchmark_report.cells import Cells
-from deepfake_mtl.evaluation.benchmark_report.comparisons import Comparisons
-from deepfake_mtl.evaluation.benchmark_report.curves import Robustness, read_robustness
-from deepfake_mtl.evaluation.benchmark_report.features import Projection, read_projections
-from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, elsewhere_matrix, train_by_test
-from deepfake_mtl.evaluation.benchmark_report.questions import Answer, answer, further_sides
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, read_benchmark
-from deepfake_mtl.evaluation.benchmark_report.setup import Setup, read_setup
-from deepfake_mtl.evaluation.benchmark_report.tables import Table, make_tables
 from deepfake_mtl.evaluation.statistics import FEW_GROUPS, FigureName
+from deepfake_mtl.experiments.report.cells import Cells
+from deepfake_mtl.experiments.report.comparisons import Comparisons
+from deepfake_mtl.experiments.report.curves import Robustness, read_robustness
+from deepfake_mtl.experiments.report.features import Projection, read_projections
+from deepfake_mtl.experiments.report.matrix import Matrix, elsewhere_matrix, train_by_test
+from deepfake_mtl.experiments.report.questions import Answer, answer, further_sides
+from deepfake_mtl.experiments.report.runs import Benchmark, read_benchmark
+from deepfake_mtl.experiments.report.setup import Setup, read_setup
+from deepfake_mtl.experiments.report.tables import Table, make_tables
 
 PARTLY_SYNTHETIC: Final = "Some runs are of a synthetic corpus, others are not."
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from deepfake_mtl.benchmark.plan import HELD_OUT
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark
-from deepfake_mtl.evaluation.benchmark_report.tables import LIKE_THE_BEST, Entry, Table
+from deepfake_mtl.experiments.plan import HELD_OUT
+from deepfake_mtl.experiments.report.runs import Benchmark
+from deepfake_mtl.experiments.report.tables import LIKE_THE_BEST, Entry, Table
 
 CSV_COLUMNS: Final = (
     *("figure", "set", "configuration", "seeds", "planned", "mean", "deviation", "low", "high"),

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from deepfake_mtl.benchmark.plan import HELD_OUT, LOSSES, SEED
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import FAILURE, FEATURES, PLAN, PLAN_VERSION, RESULTS
 from deepfake_mtl.evaluation.predictions import Prediction, read_predictions
 from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results
+from deepfake_mtl.experiments.plan import HELD_OUT, LOSSES, SEED
 
 State = Literal["finished", "failed", "missing"]
 

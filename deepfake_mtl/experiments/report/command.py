@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         DeepfakeMTLError: If the folder is not that of a benchmark.
     """
-    from deepfake_mtl.evaluation.benchmark_report.report import make_report
-    from deepfake_mtl.evaluation.benchmark_report.writing import write_report
+    from deepfake_mtl.experiments.report.report import make_report
+    from deepfake_mtl.experiments.report.writing import write_report
 
     report = make_report(arguments.runs, arguments.figure)
     page = write_report(arguments.out or arguments.runs, report)

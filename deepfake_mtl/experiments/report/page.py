@@ -6,25 +6,25 @@ from typing import Final, TypedDict
 
 from markupsafe import Markup, escape
 
-from deepfake_mtl.benchmark.plan import SEED
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
-from deepfake_mtl.evaluation.benchmark_report import pictures, table_files
-from deepfake_mtl.evaluation.benchmark_report.curves import (
+from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
+from deepfake_mtl.evaluation.predictions import sort_methods
+from deepfake_mtl.evaluation.rendering import template_environment
+from deepfake_mtl.evaluation.statistics import SIGNIFICANCE
+from deepfake_mtl.experiments.plan import SEED
+from deepfake_mtl.experiments.report import pictures, table_files
+from deepfake_mtl.experiments.report.curves import (
     CurveFigure,
     Robustness,
     mean_conflict,
     mean_roc,
 )
-from deepfake_mtl.evaluation.benchmark_report.features import MOST_VIDEOS, Projection
-from deepfake_mtl.evaluation.benchmark_report.matrix import Matrix, Row
-from deepfake_mtl.evaluation.benchmark_report.published import CAVEAT, INCOMPARABLE, PUBLISHED
-from deepfake_mtl.evaluation.benchmark_report.report import Report
-from deepfake_mtl.evaluation.benchmark_report.tables import FIGURE_TITLES, SET_TITLES
-from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
-from deepfake_mtl.evaluation.predictions import sort_methods
-from deepfake_mtl.evaluation.rendering import template_environment
-from deepfake_mtl.evaluation.statistics import SIGNIFICANCE
+from deepfake_mtl.experiments.report.features import MOST_VIDEOS, Projection
+from deepfake_mtl.experiments.report.matrix import Matrix, Row
+from deepfake_mtl.experiments.report.published import CAVEAT, INCOMPARABLE, PUBLISHED
+from deepfake_mtl.experiments.report.report import Report
+from deepfake_mtl.experiments.report.tables import FIGURE_TITLES, SET_TITLES
 
 
 class _Line(TypedDict):

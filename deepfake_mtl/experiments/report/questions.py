@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deepfake_mtl.benchmark.plan import LOSSES
-from deepfake_mtl.evaluation.benchmark_report.comparisons import Comparison, Comparisons, Side
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark
+from deepfake_mtl.experiments.plan import LOSSES
+from deepfake_mtl.experiments.report.comparisons import Comparison, Comparisons, Side
+from deepfake_mtl.experiments.report.runs import Benchmark
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deepfake_mtl.evaluation.benchmark_report.comparisons import Comparison
-from deepfake_mtl.evaluation.benchmark_report.curves import Robustness
-from deepfake_mtl.evaluation.benchmark_report.matrix import as_json
-from deepfake_mtl.evaluation.benchmark_report.published import CAVEAT, PUBLISHED
-from deepfake_mtl.evaluation.benchmark_report.report import Report
-from deepfake_mtl.evaluation.benchmark_report.tables import Entry, Table
 from deepfake_mtl.evaluation.statistics import LEVEL, Interval
+from deepfake_mtl.experiments.report.comparisons import Comparison
+from deepfake_mtl.experiments.report.curves import Robustness
+from deepfake_mtl.experiments.report.matrix import as_json
+from deepfake_mtl.experiments.report.published import CAVEAT, PUBLISHED
+from deepfake_mtl.experiments.report.report import Report
+from deepfake_mtl.experiments.report.tables import Entry, Table
 
 SCHEMA_VERSION: Final = 1
 """Raised whenever a key of ``report.json`` changes its meaning or its place."""

@@ -8,7 +8,6 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation.benchmark_report.runs import Benchmark, Evaluated
 from deepfake_mtl.evaluation.statistics import (
     FigureName,
     Interval,
@@ -19,6 +18,7 @@ from deepfake_mtl.evaluation.statistics import (
     interval,
     over_seeds,
 )
+from deepfake_mtl.experiments.report.runs import Benchmark, Evaluated
 
 SetName = Literal["held_out", "seen"]
 SETS: Final[tuple[SetName, ...]] = get_args(SetName)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.benchmark_report import made_up
+from tests.experiments.report import made_up
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepfake_mtl.benchmark.folder import Base, save_plan, state_of
-from deepfake_mtl.benchmark.plan import (
+from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
+from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.experiments.folder import Base, save_plan, state_of
+from deepfake_mtl.experiments.plan import (
     ALL,
     HELD_OUT,
     LOSSES,
@@ -27,9 +29,7 @@ from deepfake_mtl.benchmark.plan import (
     seeds,
     take_shard,
 )
-from deepfake_mtl.benchmark.runner import Outcome, run_all
-from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
-from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.experiments.runner import Outcome, run_all
 from deepfake_mtl.run_folder import check_labels
 
 PASSES_ON: Final = True

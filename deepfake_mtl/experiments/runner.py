@@ -11,10 +11,10 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
-from deepfake_mtl.benchmark.folder import Base, state_of
-from deepfake_mtl.benchmark.locks import locked_command, own_run
-from deepfake_mtl.benchmark.plan import Run
 from deepfake_mtl.evaluation.files import FAILURE, ROBUSTNESS, write_whole
+from deepfake_mtl.experiments.folder import Base, state_of
+from deepfake_mtl.experiments.locks import locked_command, own_run
+from deepfake_mtl.experiments.plan import Run
 from deepfake_mtl.run_folder import is_tested
 from deepfake_mtl.util.machine import usable_cores
 from deepfake_mtl.util.processes import apart, ask_to_stop, ending

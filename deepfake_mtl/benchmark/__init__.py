@@ -1,1 +1,0 @@
-"""Many trainings and tests as one plan: every configuration, every fold, several seeds."""
