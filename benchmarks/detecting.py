@@ -1,6 +1,6 @@
 """`deepfake-mtl detect` beside decoding the file and running its network over the same clips.
 
-    python benchmarks/detecting.py VIDEO --ckpt_path X [--detector-model FILE] [--rounds 3]
+    python benchmarks/detecting.py VIDEO --ckpt_path X [--detector_model FILE] [--rounds 3]
     python benchmarks/detecting.py VIDEO --ckpt_path X --minutes 1 20 [--step FRAMES]
 
 The first is on one core, in turns. Its ratio is of processor time, which is wall time where one
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("--ckpt_path", type=Path, required=True)
-    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--detector_model", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step", type=int)
     parser.add_argument("--minutes", type=float, nargs="+")
@@ -112,7 +112,7 @@ def long_video(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
         loop(options.video, path, minutes)
         words = [str(path), f"--ckpt_path={options.ckpt_path}", "--alone"]
         if options.detector_model:
-            words.append(f"--detector-model={options.detector_model}")
+            words.append(f"--detector_model={options.detector_model}")
         if options.step:
             words.append(f"--step={options.step}")
         printed = subprocess.run(

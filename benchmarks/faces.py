@@ -1,6 +1,6 @@
 """All about the speed of face crops, in one run: clips, loader, prepare, and a figure of it.
 
-    python benchmarks/faces.py CORPUS --out DIR [--detector-model FILE]
+    python benchmarks/faces.py CORPUS --out DIR [--detector_model FILE]
 
 Runs what `store.py`, `loader.py` and `preparing.py` do, writes their figures to `faces.json`, and
 draws `faces.svg`. What is not installed (torchcodec, decord) is left out.
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--detector_model", type=Path)
     parser.add_argument("--clips", type=int, default=60, help="of each height")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)

@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--step", type=int)
-    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--detector_model", type=Path)
     options = parser.parse_args()
     detect = DetectOptions(step=options.step, device="cpu", detector_model=options.detector_model)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """`deepfake-mtl prepare` beside merely decoding every frame of the same videos, in turns.
 
-    python benchmarks/preparing.py CORPUS [--detector-model FILE] [--workers 2] [--copies 3]
+    python benchmarks/preparing.py CORPUS [--detector_model FILE] [--workers 2] [--copies 3]
         [--methods 4] [--rounds 3]
 
 Both have as many processes, whose start is part of the time. Beside the time that passes stands the
@@ -32,7 +32,7 @@ def main() -> None:
     """Parse the options, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--detector_model", type=Path)
     parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--copies", type=int, default=3)
     parser.add_argument("--methods", type=int, default=4)
@@ -68,8 +68,8 @@ def measure(
 
         def preparing(out: str) -> None:
             words = ["prepare", str(many), f"--out={out}", f"--workers={workers}"]
-            words.append("--on-missing=skip")
-            if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
+            words.append("--on_missing=skip")
+            if deepfake_mtl([*words, *([f"--detector_model={model}"] if model else [])]) != 0:
                 raise SystemExit("prepare did not succeed")
 
         spent: dict[str, list[tuple[float, float]]] = {"decoding": [], "preparing": []}

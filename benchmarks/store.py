@@ -1,6 +1,6 @@
 """Random clips out of a store of face crops beside other ways to the same faces, in one run.
 
-    python benchmarks/store.py CORPUS [--detector-model FILE] [--clips 60] [--work DIR]
+    python benchmarks/store.py CORPUS [--detector_model FILE] [--clips 60] [--work DIR]
 
 Prepares the corpus with both codecs, and writes the same crops as folders of PNG files, as
 DeepfakeBench has them. Readers use one thread and take turns clip by clip; opening is part of each
@@ -38,7 +38,7 @@ def main() -> None:
     """Parse the options, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--detector_model", type=Path)
     parser.add_argument("--clips", type=int, default=60, help="of each height")
     parser.add_argument("--work", type=Path, help="where to (a temporary folder by default)")
     options = parser.parse_args()
@@ -66,8 +66,8 @@ def measure(corpus: Path, model: Path | None, work: Path, clips: int) -> dict[in
 
 def prepare(corpus: Path, model: Path | None, out: Path, codec: str) -> FaceStore:
     """Make a store, unless it is there."""
-    words = ["prepare", str(corpus), f"--out={out}", f"--codec={codec}", "--on-missing=skip"]
-    if deepfake_mtl([*words, *([f"--detector-model={model}"] if model else [])]) != 0:
+    words = ["prepare", str(corpus), f"--out={out}", f"--codec={codec}", "--on_missing=skip"]
+    if deepfake_mtl([*words, *([f"--detector_model={model}"] if model else [])]) != 0:
         raise SystemExit("prepare did not succeed")
     return FaceStore(out)
 

@@ -56,6 +56,9 @@ _TOOLS: Final = {
 
 _ERROR_STATUS: Final = 2
 
+_DASHED: Final = re.compile(r"--[A-Za-z][\w.]*-[\w.-]*")
+"""How an option begins that is spelled with dashes, as some were before 0.2."""
+
 _PARAMETER: Final = re.compile(r"`(\w+)(?:=\"?([^`\"]*)\"?)?`")
 """A parameter in a message, with its value if there is one."""
 
@@ -70,7 +73,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 2 after an error, whose message went to standard error.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    words = _with_underscores(sys.argv[1:] if args is None else args)
     try:
         return _dispatch(words)
     except DeepfakeMTLError as error:
@@ -82,6 +85,24 @@ def main(args: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Run the command of this process and exit with its status."""
     sys.exit(main())
+
+
+def _with_underscores(words: Sequence[str]) -> list[str]:
+    """Spell options with underscores, and warn of those that are spelled with dashes.
+
+    No option of any command has a dash in its name.
+    """
+    spelled = list(words)
+    for position, word in enumerate(words):
+        if match := _DASHED.match(word):
+            name = "--" + match[0].removeprefix("--").replace("-", "_")
+            spelled[position] = name + word[match.end() :]
+            print(
+                f"deepfake-mtl: warning: {match[0]} is spelled {name}; the dashes are accepted "
+                "until release 0.2",
+                file=sys.stderr,
+            )
+    return spelled
 
 
 def _dispatch(words: Sequence[str]) -> int:

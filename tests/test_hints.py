@@ -45,7 +45,7 @@ def test_a_value_is_named_as_the_command_spells_it(
     out = tmp_path / "store"
     words = ["prepare", str(tmp_path), f"--out={out}", "--corpus=dfdc", "--detector=center"]
     assert main(words) == 2
-    assert "go on without them with --on-missing skip\n" in capsys.readouterr().err
+    assert "go on without them with --on_missing skip\n" in capsys.readouterr().err
     with pytest.raises(CorpusError, match='without them with `on_missing="skip"`'):
         open_corpus("dfdc", tmp_path).index()
 

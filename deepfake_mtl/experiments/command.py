@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="test on another corpus too, as of data.test_on; may be given several times",
     )
     parser.add_argument("--robustness", action="store_true", help="test on degraded videos, too")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, and run nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show the plan, and run nothing")
 
 
 def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"default: c23, or {NATIVE} where the corpus is published in one compression",
     )
     parser.add_argument(
-        "--on-missing",
+        "--on_missing",
         choices=("error", "skip"),
         default="error",
         help="what to do about videos that a list of the corpus names, or other methods have, and"
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " (default: %(default)s)",
     )
     parser.add_argument(
-        "--detector-model",
+        "--detector_model",
         type=Path,
         metavar="FILE",
         help="YuNet's ONNX file; by default from the cache, or downloaded",

@@ -87,21 +87,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--max-megapixels",
+        "--max_megapixels",
         type=float,
         default=_LIMITS.megapixels,
         metavar="MP",
         help="videos with larger frames are refused (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-hours",
+        "--max_hours",
         type=float,
         default=_LIMITS.hours,
         metavar="H",
         help="longer videos are refused (default: %(default)s)",
     )
     parser.add_argument(
-        "--detector-model",
+        "--detector_model",
         type=Path,
         metavar="FILE",
         help="YuNet's ONNX file; by default from the cache, or downloaded",

@@ -88,14 +88,14 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
         if 0 in (width, height):  # as FFmpeg leaves what is beyond the limit
             raise VideoError(
                 f"{path}: has no frames, or larger ones than {limits.megapixels:g} megapixels: "
-                "raise --max-megapixels if memory allows"
+                "raise --max_megapixels if memory allows"
             )
         shown = max(width, round(width * pixel_aspect(stream))) * height
         if shown > limits.pixels:
             raise VideoError(
                 f"{path}: has frames of {width}x{height} pixels, {shown / 1e6:.0f} "
                 f"megapixels as shown; at most {limits.megapixels:g} are decoded: raise "
-                "--max-megapixels if memory allows"
+                "--max_megapixels if memory allows"
             )
         container_name, codec, pixels = container.format.name, context.name, context.pix_fmt
     info = probe(path, limits.pixels, alive)
@@ -104,7 +104,7 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
     if (seconds or info.frames / 25) > 3600 * limits.hours:
         raise VideoError(
             f"{path}: has {info.frames} frames, {(seconds or info.frames / 25) / 3600:.1f} hours; "
-            f"at most {limits.hours:g} are judged: raise --max-hours, or cut it"
+            f"at most {limits.hours:g} are judged: raise --max_hours, or cut it"
         )
     return VideoFacts(
         path=str(path.absolute()),

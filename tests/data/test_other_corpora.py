@@ -608,7 +608,7 @@ def test_prepare_goes_on_without_missing_videos_if_told_to(
     out = tmp_path / "store"
     assert main(words(dfdc, out, "--corpus=dfdc")) == 2
     assert "1 of 6 videos" in capsys.readouterr().err
-    assert main(words(dfdc, out, "--corpus=dfdc", "--on-missing=skip")) == 0
+    assert main(words(dfdc, out, "--corpus=dfdc", "--on_missing=skip")) == 0
     assert "1 are missing in the corpus (DFDC: 1 of 3 (" in capsys.readouterr().out
     assert len(FaceStore(out).test_videos()) == 5
     (header,) = (each for each in headers(FaceStore(out)) if each.name == "dfdc_train_part_1__b")

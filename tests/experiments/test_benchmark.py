@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_before_anything_is_run(
 def test_a_dry_run_of_the_official_corpus(
     empty_official_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ["--losses=all", "--held_out=all", "--seeds=3", "--dry-run"]
+    more = ["--losses=all", "--held_out=all", "--seeds=3", "--dry_run"]
     assert main(words(empty_official_tree, tmp_path / "runs", *more)) == 0
     printed = capsys.readouterr().out
     assert "72 runs (6 losses, 4 held_out, 3 seed)" in printed

@@ -253,7 +253,7 @@ def test_a_detector_that_is_no_model(
 ) -> None:
     model = tmp_path / "face.onnx"
     model.write_bytes(b"not a network")
-    more = ["--detector=yunet", f"--detector-model={model}"]
+    more = ["--detector=yunet", f"--detector_model={model}"]
     assert main(words(tiny_corpus, tmp_path / "store", *more)) == 2
     assert f"cannot use {model} as a face detector" in capsys.readouterr().err
 
@@ -262,8 +262,8 @@ def test_a_detector_that_is_no_model(
 def test_faces_of_the_real_sample(tmp_path: Path) -> None:
     root, model = shared_path("ffpp_sample"), shared_path(MODEL)
     out = tmp_path / "store"
-    more = ["--detector=yunet", f"--detector-model={model}", "--codec=jpeg95", "--size=64"]
-    more += ["--on-missing=skip"]  # Face2Face is not there
+    more = ["--detector=yunet", f"--detector_model={model}", "--codec=jpeg95", "--size=64"]
+    more += ["--on_missing=skip"]  # Face2Face is not there
     assert main(words(root, out, *more)) == 0
     store = FaceStore(out)
     assert len(store.index()) == 6
@@ -281,7 +281,7 @@ def test_videos_without_a_face_are_left_out(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "store"
-    more = ["--detector=yunet", f"--detector-model={shared_path(MODEL)}"]
+    more = ["--detector=yunet", f"--detector_model={shared_path(MODEL)}"]
     assert main(words(corpus, out, *more)) == 2  # noise everywhere: there is nothing to store
     assert "report.csv" in capsys.readouterr().err
     reasons = {row["reason"].split(": ", 1)[1] for row in report(out).values()}

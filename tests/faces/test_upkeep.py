@@ -88,7 +88,7 @@ def test_a_method_that_is_missing_is_counted_and_named(
         "faceforensics/FaceSwap/c23/001_000",
     }
     assert len(rows) == 10
-    assert main(words(small, out, "--on-missing=skip")) == 0
+    assert main(words(small, out, "--on_missing=skip")) == 0
 
 
 def test_a_training_on_a_store_says_where_to_look(
