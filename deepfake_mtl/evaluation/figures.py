@@ -11,7 +11,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from deepfake_mtl.evaluation.conflict import Series
-from deepfake_mtl.evaluation.drawing import (
+from deepfake_mtl.evaluation.predictions import Group
+from deepfake_mtl.html.drawing import (
     GROUP_COLOURS,
     MUTED,
     STYLE,
@@ -22,7 +23,6 @@ from deepfake_mtl.evaluation.drawing import (
     percent_axis,
     svg_of,
 )
-from deepfake_mtl.evaluation.predictions import Group
 
 if TYPE_CHECKING:  # PyTorch, which nothing else here needs
     from deepfake_mtl.metrics.binary import RocCurve

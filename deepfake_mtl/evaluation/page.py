@@ -15,8 +15,9 @@ from deepfake_mtl.evaluation.examples import RULE, Example
 from deepfake_mtl.evaluation.files import PAGE, write_whole
 from deepfake_mtl.evaluation.frames import frames_as_png
 from deepfake_mtl.evaluation.predictions import Group, Prediction
-from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.evaluation.results import Results
+from deepfake_mtl.html.environment import template_environment
+from deepfake_mtl.html.numbers import ABSENT
 from deepfake_mtl.metrics import roc_auc, roc_curve
 from deepfake_mtl.metrics.binary import RocCurve
 
@@ -64,14 +65,14 @@ def write_page(
         OSError: If the file cannot be written.
     """
     text = (
-        template_environment()
+        template_environment("deepfake_mtl.evaluation")
         .get_template("results.html")
         .render(
             title=title,
             results=results,
             synthetic=table.SYNTHETIC,
             partial=table.PARTIAL,
-            absent=table.ABSENT,
+            absent=ABSENT,
             original=ORIGINAL,
             seen=table.seen_methods(results),
             calibrated=table.calibrated_name(results),

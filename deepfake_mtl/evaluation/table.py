@@ -7,10 +7,8 @@ from typing import Final
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.results import Results
+from deepfake_mtl.html.numbers import ABSENT, percent
 from deepfake_mtl.metrics.names import NEIGHBOURS
-
-ABSENT: Final = "\N{EN DASH}"
-"""Stands for a figure that does not exist."""
 
 SYNTHETIC: Final = "Synthetic corpus: these figures say nothing about FaceForensics++."
 """What must stand above figures of rendered videos."""
@@ -44,16 +42,6 @@ class Row:
     name: str
     figures: tuple[str, ...]
     held_out: bool = False
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent with one decimal, or `ABSENT`."""
-    return ABSENT if share is None else f"{100 * share:.1f}"
-
-
-def signed(value: float | None) -> str:
-    """A number with its sign and three decimals, or `ABSENT`."""
-    return ABSENT if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def threshold_of(results: Results) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deepfake_mtl.evaluation.table import ABSENT
+from deepfake_mtl.html.numbers import ABSENT
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.inference.judging import CONFIDENT, SYNTHETIC
 from deepfake_mtl.inference.loading import TrainedDetector

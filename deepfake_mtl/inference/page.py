@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from deepfake_mtl.data.text_files import shown
-from deepfake_mtl.evaluation.rendering import template_environment
+from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.inference.heatmap import heat_map
 from deepfake_mtl.inference.network import ScoringNetwork
 from deepfake_mtl.inference.pictures import jpeg_uri, overlaid, timeline_svg

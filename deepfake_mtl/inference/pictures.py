@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from deepfake_mtl.evaluation.drawing import LINE_COLOURS, MUTED, STYLE, TEXT, svg_of
+from deepfake_mtl.html.drawing import LINE_COLOURS, MUTED, STYLE, TEXT, svg_of
 from deepfake_mtl.inference.verdict import ClipScore, FaceVerdict
 
 _POINTS: Final = 600

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.evaluation.rendering import template_environment
+from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.inference.answer_files import INDEX, PAGE, TABLE
 
 _COLUMNS: Final = (

@@ -4,7 +4,7 @@ import pytest
 
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.evaluation import format_table
-from deepfake_mtl.evaluation.table import ABSENT
+from deepfake_mtl.html.numbers import ABSENT
 from tests.evaluation import world
 
 

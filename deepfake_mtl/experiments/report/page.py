@@ -10,7 +10,6 @@ from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
 from deepfake_mtl.evaluation.predictions import sort_methods
-from deepfake_mtl.evaluation.rendering import template_environment
 from deepfake_mtl.evaluation.statistics import SIGNIFICANCE
 from deepfake_mtl.experiments.plan import SEED
 from deepfake_mtl.experiments.report import pictures, table_files
@@ -25,6 +24,8 @@ from deepfake_mtl.experiments.report.matrix import Matrix, Row
 from deepfake_mtl.experiments.report.published import CAVEAT, INCOMPARABLE, PUBLISHED
 from deepfake_mtl.experiments.report.report import Report
 from deepfake_mtl.experiments.report.tables import FIGURE_TITLES, SET_TITLES
+from deepfake_mtl.html.environment import template_environment
+from deepfake_mtl.html.numbers import ABSENT
 
 
 class _Line(TypedDict):
@@ -64,7 +65,7 @@ def render_page(report: Report, title: str) -> str:
         HTML in which every name is escaped.
     """
     benchmark = report.benchmark
-    environment = template_environment()
+    environment = template_environment("deepfake_mtl.experiments.report", "deepfake_mtl.evaluation")
     environment.filters["points"] = points
     environment.filters["p_value"] = p_value
     environment.filters["shade"] = shade
@@ -73,7 +74,7 @@ def render_page(report: Report, title: str) -> str:
         title=title,
         report=report,
         benchmark=benchmark,
-        absent=table.ABSENT,
+        absent=ABSENT,
         figure=FIGURE_TITLES[report.figure],
         seeds=benchmark.axes.get(SEED, ["0"]),
         unfinished=[run for run in benchmark.runs if run.test is None],

@@ -9,7 +9,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation.drawing import (
+from deepfake_mtl.evaluation.predictions import sort_methods
+from deepfake_mtl.experiments.report.curves import FALSE_ALARMS
+from deepfake_mtl.experiments.report.features import Projection, shown
+from deepfake_mtl.html.drawing import (
     GROUP_COLOURS,
     LINE_COLOURS,
     MUTED,
@@ -20,9 +23,6 @@ from deepfake_mtl.evaluation.drawing import (
     percent_axis,
     svg_of,
 )
-from deepfake_mtl.evaluation.predictions import sort_methods
-from deepfake_mtl.experiments.report.curves import FALSE_ALARMS
-from deepfake_mtl.experiments.report.features import Projection, shown
 
 # Squares in the colour of what was seen, then others that differ from it in colour as well.
 _SEEN: Final = (

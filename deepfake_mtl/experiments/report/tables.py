@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from deepfake_mtl.evaluation.statistics import FIGURES, FigureName
-from deepfake_mtl.evaluation.table import ABSENT
 from deepfake_mtl.experiments.report.cells import SETS, Cell, Cells, SetName
 from deepfake_mtl.experiments.report.comparisons import Comparisons
 from deepfake_mtl.experiments.report.runs import Benchmark
+from deepfake_mtl.html.numbers import ABSENT
 
 FIGURE_TITLES: Final[Mapping[FigureName, str]] = {
     "auc": "AUC",

@@ -1,4 +1,4 @@
-"""How pictures are drawn that stand in HTML: as text, in the colours of the page."""
+"""Pictures that stand in HTML: drawn as text, in the colours of the page."""
 
 import html
 import io
