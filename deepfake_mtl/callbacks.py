@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from deepfake_mtl.data.clips import EvaluationClips
 from deepfake_mtl.data.datamodule import DeepfakeDataModule, Stage
+from deepfake_mtl.data.protocol import unseen_manipulations
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.data.splits import SPLIT_NAMES
 from deepfake_mtl.data.whole_files import open_whole
@@ -154,9 +155,8 @@ class ResultsWriter(Callback):
             if methods := report.counts.get(split):
                 real = methods.get(ORIGINAL, 0)
                 counts[split] = {"real": real, "fake": sum(methods.values()) - real}
-        # What no detector is trained on is unseen, too.
-        other = {each.method for each in predictions} - set(MANIPULATION_CLASSES)
-        held_out = [*detector.held_out, *sorted(other)]
+        tested = {each.method for each in predictions}
+        held_out = list(unseen_manipulations(detector.held_out, tested))
         part = _part(trainer.num_test_batches, trainer.test_dataloaders)
         if part is not None:
             fakes = sum(each.label for each in predictions)

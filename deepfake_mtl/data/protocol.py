@@ -1,8 +1,11 @@
-"""What is trained on and what is tested on: leave one manipulation out. Opens no file."""
+"""What is trained on and what is tested on: leave one manipulation out. Opens no file.
+
+What counts as held out and what as seen is decided by `group_of`, for training, tests and reports.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from deepfake_mtl.data.missing import DOWNLOAD, Missing, OnMissing
 from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL, VideoRecord
@@ -11,6 +14,14 @@ from deepfake_mtl.errors import ConfigurationError, CorpusError
 
 DATA_STATE: Final = "deepfake_mtl_data"
 """Under what a checkpoint of a `Detector` keeps the state of its datamodule, its fold first."""
+
+Group = Literal["original", "seen", "held_out"]
+"""What a method is to a detector: no manipulation, one of its training, or one that is new."""
+
+TestSet = Literal["held_out", "seen"]
+"""The two sets that a test reports on: originals together with the manipulations of one group."""
+
+TEST_SETS: Final[tuple[TestSet, ...]] = get_args(TestSet)
 
 _STATE_PARTS: Final = frozenset({"held_out", "split_digest", "seed"})
 
@@ -38,7 +49,7 @@ class Fold:
     @property
     def seen(self) -> tuple[str, ...]:
         """Manipulations that are trained on."""
-        return tuple(method for method in MANIPULATIONS if method not in self.held_out)
+        return seen_manipulations(self.held_out)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the videos by split and method."""
@@ -49,6 +60,52 @@ class Fold:
             }
             for split in SPLIT_NAMES
         }
+
+
+def group_of(method: str, held_out: Collection[str]) -> Group:
+    """Decide what a method is to a detector.
+
+    Args:
+        method: Name of the method, of any corpus.
+        held_out: Names of the manipulations that were held out from its training.
+
+    Returns:
+        ``original`` for `ORIGINAL`; ``seen`` for a manipulation of FaceForensics++ that was not
+        held out; ``held_out`` for all else: no detector is trained on what other corpora hold.
+    """
+    if method == ORIGINAL:
+        return "original"
+    return "seen" if method in MANIPULATIONS and method not in held_out else "held_out"
+
+
+def is_in_set(method: str, held_out: Collection[str], of: TestSet) -> bool:
+    """Tell whether the videos of a method belong to a set of the test.
+
+    Args:
+        method: Name of the method, of any corpus.
+        held_out: Names of the manipulations that were held out from training.
+        of: The set.
+    """
+    return group_of(method, held_out) in ("original", of)
+
+
+def seen_manipulations(held_out: Collection[str]) -> tuple[str, ...]:
+    """Name the manipulations that a detector was trained on, in canonical order."""
+    return tuple(method for method in MANIPULATIONS if group_of(method, held_out) == "seen")
+
+
+def unseen_manipulations(held_out: Sequence[str], methods: Collection[str]) -> tuple[str, ...]:
+    """Name all that a test holds out: what was held out from training, and what is of no training.
+
+    Args:
+        held_out: Names of the manipulations that were held out from training.
+        methods: Names of the methods in the test.
+
+    Returns:
+        `held_out` in its order, then the others by name.
+    """
+    others = {method for method in methods if group_of(method, held_out) == "held_out"}
+    return (*held_out, *sorted(others - set(held_out)))
 
 
 def parse_held_out(held_out: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import Final, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.evaluation.predictions import Group, Prediction
+from deepfake_mtl.data.protocol import Group, group_of
+from deepfake_mtl.evaluation.predictions import Prediction
 
 RULE: Final = (
     "Of originals, of seen and of held-out manipulations alike: the videos called right, and the "
@@ -47,7 +48,7 @@ def choose_examples(
     ranked = sorted(predictions, key=lambda each: (-abs(each.score - 0.5), each.key))
     chosen: list[Prediction] = []
     for group in get_args(Group):
-        members = [each for each in ranked if each.group(held_out) == group]
+        members = [each for each in ranked if group_of(each.method, held_out) == group]
         chosen += [each for each in members if each.is_right][:per_class]
         chosen += [each for each in members if not each.is_right][:per_class]
     return chosen

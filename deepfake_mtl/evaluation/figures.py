@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.protocol import Group
 from deepfake_mtl.evaluation.conflict import Series
-from deepfake_mtl.evaluation.predictions import Group
 from deepfake_mtl.html.drawing import (
     GROUP_COLOURS,
     MUTED,

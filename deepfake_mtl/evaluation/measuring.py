@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.readouts import evaluate_readouts
@@ -58,7 +59,7 @@ def _recall(
             "videos": count,
             "recall": fixed[method],
             "recall_calibrated": calibrated[method],
-            "held_out": method in held_out,
+            "held_out": group_of(method, held_out) == "held_out",
         }
         for method, count in zip(methods, videos, strict=True)
         if count

@@ -8,17 +8,18 @@ from typing import Final, TypedDict, get_args
 import torch
 from markupsafe import Markup
 
+from deepfake_mtl.data.protocol import TEST_SETS, Group, group_of, is_in_set
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
 from deepfake_mtl.evaluation.files import PAGE, write_whole
 from deepfake_mtl.evaluation.frames import frames_as_png
-from deepfake_mtl.evaluation.predictions import Group, Prediction
+from deepfake_mtl.evaluation.predictions import Prediction
 from deepfake_mtl.evaluation.results import Results
 from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.html.numbers import ABSENT
-from deepfake_mtl.metrics import roc_auc, roc_curve
+from deepfake_mtl.metrics import roc_curve
 from deepfake_mtl.metrics.binary import RocCurve
 
 _GROUP_TITLES: Final[dict[Group, str]] = {
@@ -106,15 +107,19 @@ def _clips(predictions: Sequence[Prediction]) -> str:
 
 
 def _roc(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
-    groups = [(each.group(results["held_out"]), each) for each in predictions]
     curves: dict[Group, tuple[RocCurve, float]] = {}
-    sets: tuple[Group, ...] = ("seen", "held_out")
-    for chosen in sets:
-        members = [each for group, each in groups if group in ("original", chosen)]
+    for chosen in reversed(TEST_SETS):  # what was held out is drawn last, on top
+        report = results["figures"][chosen]
+        auc = None if report is None else report["auc"]
+        if auc is None:
+            continue
+        members = [
+            each for each in predictions if is_in_set(each.method, results["held_out"], chosen)
+        ]
         scores = torch.tensor([each.score for each in members], dtype=torch.float64)
         labels = torch.tensor([each.label for each in members], dtype=torch.int64)
-        curve, auc = roc_curve(scores, labels), roc_auc(scores, labels)
-        if curve is not None and auc is not None:
+        curve = roc_curve(scores, labels)
+        if curve is not None:
             curves[chosen] = (curve, auc)
     # Drawn by this package from numbers and fixed names: safe as markup.
     return Markup(figures.roc_svg(curves)) if curves else None  # noqa: S704
@@ -122,7 +127,11 @@ def _roc(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
 
 def _histogram(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
     scores = {
-        group: [each.score for each in predictions if each.group(results["held_out"]) == group]
+        group: [
+            each.score
+            for each in predictions
+            if group_of(each.method, results["held_out"]) == group
+        ]
         for group in get_args(Group)
     }
     scores = {group: values for group, values in scores.items() if values}
@@ -137,7 +146,7 @@ def _galleries(results: Results, examples: Sequence[Example]) -> list[_Gallery]:
         members = [
             example
             for example in examples
-            if example.prediction.group(results["held_out"]) == group
+            if group_of(example.prediction.method, results["held_out"]) == group
         ]
         if members:
             galleries.append(

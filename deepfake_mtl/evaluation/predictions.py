@@ -6,18 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
+from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import PREDICTIONS, write_whole
 
 COLUMNS: Final = ("key", "method", "identities", "label", "score", "clips")
 """The columns of ``predictions.csv`` that come before those of the readouts."""
-
-
-Group = Literal["original", "seen", "held_out"]
-"""Where a video stands in a leave-one-manipulation-out test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +44,6 @@ class Prediction:
     def is_right(self) -> bool:
         """Whether the video is called what it is at the threshold of 0.5."""
         return (self.score >= 0.5) == self.label
-
-    def group(self, held_out: Sequence[str]) -> Group:
-        """Tells originals, manipulations that were trained on, and those held out from training.
-
-        Args:
-            held_out: Names of the manipulations that were held out.
-        """
-        if self.method == ORIGINAL:
-            return "original"
-        return "held_out" if self.method in held_out else "seen"
 
 
 def sort_methods(methods: set[str]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.reports import report_sets
@@ -78,7 +79,7 @@ def _class_accuracy(
     taken_for: Tensor,
 ) -> tuple[float | None, float | None]:
     truths = [
-        None if each.group(held_out) == "held_out" else _true_class(each, classes)
+        None if group_of(each.method, held_out) == "held_out" else _true_class(each, classes)
         for each in predictions
     ]
     known = torch.tensor([truth is not None for truth in truths], dtype=torch.bool)

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
+from deepfake_mtl.data.protocol import (
+    TestSet,
+    is_in_set,
+    seen_manipulations,
+    unseen_manipulations,
+)
 from deepfake_mtl.evaluation.predictions import Prediction
 from deepfake_mtl.evaluation.results import Reports
 from deepfake_mtl.metrics import binary_report
@@ -26,24 +31,22 @@ def report_sets(
         threshold: A threshold calibrated on validation videos, or None if there is none.
 
     Returns:
-        `deepfake_mtl.metrics.binary_report` of the originals together with the manipulations that
-        were held out, and together with all others.
+        `deepfake_mtl.metrics.binary_report` of each set of `deepfake_mtl.data.protocol.TEST_SETS`;
+        None where there is no such manipulation.
 
     Raises:
         DeepfakeMTLError: If a score is not finite.
     """
-    present = {each.method for each in predictions}
+    methods = [each.method for each in predictions]
     labels = torch.tensor([each.label for each in predictions], dtype=torch.int64)
 
-    def report(fakes: set[str]) -> dict[str, float | None] | None:
-        if not fakes:
-            return None
+    def report(of: TestSet) -> dict[str, float | None]:
         chosen = torch.tensor(
-            [each.method in fakes | {ORIGINAL} for each in predictions], dtype=torch.bool
+            [is_in_set(method, held_out, of) for method in methods], dtype=torch.bool
         )
         return binary_report(scores[chosen], labels[chosen], threshold)
 
     return {
-        "held_out": report(set(held_out)),
-        "seen": report((present | set(MANIPULATIONS)) - {ORIGINAL, *held_out}),
+        "held_out": report("held_out") if unseen_manipulations(held_out, methods) else None,
+        "seen": report("seen") if seen_manipulations(held_out) else None,
     }

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepfake_mtl.data.records import MANIPULATIONS, ORIGINAL
+from deepfake_mtl.data.protocol import seen_manipulations
+from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.experiments.folder import Base, save_plan, state_of
 from deepfake_mtl.experiments.plan import (
@@ -175,8 +176,8 @@ def _check(runs: Sequence[Run], base: Base) -> dict[str, str]:
             counts = datamodule.find_fold().counts()
             parts = []
             for split, methods in counts.items():
-                seen = [m for m in MANIPULATIONS if m not in datamodule.held_out]
-                part = f"{split} {methods[ORIGINAL]} real, {sum(methods[m] for m in seen)} fake"
+                seen = sum(methods[each] for each in seen_manipulations(datamodule.held_out))
+                part = f"{split} {methods[ORIGINAL]} real, {seen} fake"
                 if split == "test":
                     part += f" and {sum(methods[m] for m in datamodule.held_out)} held out"
                 parts.append(part)

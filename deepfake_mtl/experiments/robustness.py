@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import RESULTS, ROBUSTNESS, ROBUSTNESS_VERSION, write_whole
@@ -93,7 +94,7 @@ def _read(place: Path, checkpoint: Path) -> dict[str, Any]:
 
 
 def _point(name: str, strength: float, unit: str, results: dict[str, Any]) -> dict[str, Any]:
-    sets = {each: results["figures"][each] for each in ("held_out", "seen")}
+    sets: dict[str, Any] = {each: results["figures"][each] for each in TEST_SETS}
     return {"treatment": name, "strength": strength, "unit": unit, **sets}
 
 
@@ -101,7 +102,7 @@ def _show(points: Sequence[dict[str, Any]]) -> None:
     print(f"\n{'treatment':<12}{'strength':>9}   AUC seen   held out")
     for point in points:
         cells = []
-        for each in ("seen", "held_out"):
+        for each in reversed(TEST_SETS):
             auc = (point[each] or {}).get("auc")
             cells.append("" if auc is None else f"{100 * auc:.1f} %")
         print(f"{point['treatment']:<12}{point['strength']:>9g}{cells[0]:>11}{cells[1]:>11}")

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.protocol import leave_out, parse_held_out
+from deepfake_mtl.data.protocol import (
+    TEST_SETS,
+    group_of,
+    is_in_set,
+    leave_out,
+    parse_held_out,
+    seen_manipulations,
+    unseen_manipulations,
+)
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
 from deepfake_mtl.data.splits import Splits, read_splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
@@ -111,3 +119,40 @@ def test_wrong_names_are_refused() -> None:
         parse_held_out("DeepFakes")
     with pytest.raises(ConfigurationError, match="all manipulations are held out"):
         parse_held_out(list(MANIPULATIONS))
+
+
+@pytest.mark.parametrize("held_out", [(), ("FaceSwap",), ("Deepfakes", "NeuralTextures")])
+def test_every_method_is_original_or_seen_or_held_out(held_out: tuple[str, ...]) -> None:
+    others = ["FaceShifter", "DFDC", "aged"]
+    groups = {name: group_of(name, held_out) for name in (*MANIPULATION_CLASSES, *others)}
+    assert groups.pop("original") == "original"
+    unseen = {name for name, group in groups.items() if group == "held_out"}
+    assert unseen == {*held_out, *others}
+    assert {name for name, group in groups.items() if group == "seen"} == set(
+        seen_manipulations(held_out)
+    )
+    assert seen_manipulations(held_out) == tuple(
+        name for name in MANIPULATIONS if name not in held_out
+    )
+    assert unseen_manipulations(held_out, groups) == (*held_out, "DFDC", "FaceShifter", "aged")
+
+
+def test_both_sets_of_a_test_hold_the_originals_and_each_fake_is_in_one() -> None:
+    assert TEST_SETS == ("held_out", "seen")
+    for method in (*MANIPULATIONS, "FaceShifter"):
+        in_sets = [is_in_set(method, ("FaceSwap",), of) for of in TEST_SETS]
+        assert in_sets == (
+            [True, False] if method in ("FaceSwap", "FaceShifter") else [False, True]
+        )
+    assert all(is_in_set("original", ("FaceSwap",), of) for of in TEST_SETS)
+
+
+def test_a_fold_and_a_test_agree_on_what_is_seen(
+    records: list[VideoRecord], splits: Splits
+) -> None:
+    for held_out in MANIPULATIONS:
+        fold = leave_out(records, splits, held_out)
+        trained = {record.method for record in (*fold.train, *fold.val)} - {"original"}
+        tested = {record.method for record in fold.test}
+        assert trained == {name for name in tested if group_of(name, fold.held_out) == "seen"}
+        assert fold.seen == seen_manipulations(fold.held_out)

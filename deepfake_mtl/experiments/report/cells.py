@@ -3,10 +3,10 @@
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
 
 import numpy as np
 
+from deepfake_mtl.data.protocol import TestSet, is_in_set
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.statistics import (
     FigureName,
@@ -19,9 +19,6 @@ from deepfake_mtl.evaluation.statistics import (
     over_seeds,
 )
 from deepfake_mtl.experiments.report.runs import Benchmark, Evaluated
-
-SetName = Literal["held_out", "seen"]
-SETS: Final[tuple[SetName, ...]] = get_args(SetName)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +66,7 @@ class Cells:
     def __init__(self, benchmark: Benchmark, resamples: int = 2000, seed: int = 0) -> None:
         self._benchmark = benchmark
         self._seed = seed
-        self._known: dict[tuple[str, str | None, FigureName, SetName], Cell | None] = {}
+        self._known: dict[tuple[str, str | None, FigureName, TestSet], Cell | None] = {}
         identities = {
             prediction.key: prediction.identities
             for run in benchmark.finished
@@ -79,7 +76,7 @@ class Cells:
         self.people = People(identities, resamples, seed)
 
     def cell(
-        self, configuration: str, fold: str | None, figure: FigureName, of: SetName = "held_out"
+        self, configuration: str, fold: str | None, figure: FigureName, of: TestSet = "held_out"
     ) -> Cell | None:
         """A figure of one configuration.
 
@@ -99,7 +96,7 @@ class Cells:
             self._known[key] = make(configuration, fold or "", figure, of)
         return self._known[key]
 
-    def _one(self, configuration: str, fold: str, figure: FigureName, of: SetName) -> Cell | None:
+    def _one(self, configuration: str, fold: str, figure: FigureName, of: TestSet) -> Cell | None:
         runs = self._benchmark.of(configuration, fold)
         by_seed: dict[str, float] = {}
         draws = []
@@ -119,7 +116,7 @@ class Cells:
         )
         return Cell(by_seed, len(by_seed), len(runs), sampled, interval(sampled))
 
-    def _mean(self, configuration: str, _: str, figure: FigureName, of: SetName) -> Cell | None:
+    def _mean(self, configuration: str, _: str, figure: FigureName, of: TestSet) -> Cell | None:
         cells = [self.cell(configuration, fold, figure, of) for fold in self._benchmark.folds]
         found = [cell for cell in cells if cell is not None]
         if not found or len(found) < len(cells):
@@ -135,10 +132,10 @@ class Cells:
         )
 
 
-def scored_set(test: Evaluated, of: SetName) -> Scored:
-    """The originals of a test together with what was held out, or with all else."""
+def scored_set(test: Evaluated, of: TestSet) -> Scored:
+    """The scores of one of the two sets of a test."""
     held_out = test.results["held_out"]
-    wanted = [each for each in test.predictions if each.group(held_out) in ("original", of)]
+    wanted = [each for each in test.predictions if is_in_set(each.method, held_out, of)]
     return Scored.of(wanted, test.threshold)
 
 

@@ -9,10 +9,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.protocol import TEST_SETS, TestSet
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.files import ROBUSTNESS, ROBUSTNESS_VERSION
-from deepfake_mtl.experiments.report.cells import SetName, scored_set
+from deepfake_mtl.experiments.report.cells import scored_set
 from deepfake_mtl.experiments.report.runs import Benchmark, Run
 from deepfake_mtl.metrics.alarms import count_alarms
 
@@ -86,7 +87,7 @@ class Robustness:
     treatment: str
     unit: str
     strengths: Sequence[float | None]
-    figures: Mapping[CurveFigure, Mapping[SetName, Mapping[str, Sequence[float | None]]]]
+    figures: Mapping[CurveFigure, Mapping[TestSet, Mapping[str, Sequence[float | None]]]]
 
 
 def read_robustness(benchmark: Benchmark) -> tuple[list[Robustness], list[str]]:
@@ -127,14 +128,13 @@ def _curves(
     unit: str,
     points: Mapping[float | None, Mapping[str, Sequence[Mapping[str, object]]]],
 ) -> Robustness:
-    def line(configuration: str, of: SetName, figure: CurveFigure) -> list[float | None]:
+    def line(configuration: str, of: TestSet, figure: CurveFigure) -> list[float | None]:
         return [
             _mean(_figure(point, of, figure) for point in by_configuration.get(configuration, ()))
             for by_configuration in points.values()
         ]
 
     figures: tuple[CurveFigure, ...] = ("auc", "recall")
-    sets: tuple[SetName, ...] = ("held_out", "seen")
     return Robustness(
         treatment,
         unit,
@@ -142,7 +142,7 @@ def _curves(
         {
             figure: {
                 of: {name: line(name, of, figure) for name in benchmark.configurations}
-                for of in sets
+                for of in TEST_SETS
             }
             for figure in figures
         },
@@ -160,7 +160,7 @@ def _read_points(run: Run) -> list[Mapping[str, object]]:
         points: list[Mapping[str, object]] = content["points"]
         for point in points:
             float(str(point["strength"])), str(point["treatment"])
-            for of in ("held_out", "seen"):
+            for of in TEST_SETS:
                 for figure in ("auc", "recall"):
                     _figure(point, of, figure)
     except (OSError, ValueError, KeyError, TypeError) as error:

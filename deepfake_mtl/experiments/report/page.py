@@ -6,6 +6,7 @@ from typing import Final, TypedDict
 
 from markupsafe import Markup, escape
 
+from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import figures, table
 from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
@@ -197,7 +198,8 @@ def _clouds(projections: Sequence[Projection]) -> list[_Cloud]:
                     {
                         "name": "originals"
                         if method == ORIGINAL
-                        else f"{method}{', held out' if method in held_out else ''}",
+                        else method
+                        + (", held out" if group_of(method, held_out) == "held_out" else ""),
                         "sample": _markup(
                             pictures.mark_svg(method, methods, held_out, f"mark-{number}-{place}")
                         ),

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.predictions import sort_methods
 from deepfake_mtl.experiments.report.curves import FALSE_ALARMS
@@ -141,8 +142,8 @@ def _mark(method: str, methods: Sequence[str], held_out: Sequence[str]) -> dict[
     style: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     if method == ORIGINAL:
         return {**style, "color": GROUP_COLOURS[0], "marker": "o"}
-    if method in held_out:
+    if group_of(method, held_out) == "held_out":
         return {**style, "color": GROUP_COLOURS[2], "marker": "x", "markeredgewidth": 1.3}
-    seen = sort_methods(set(methods) - {ORIGINAL, *held_out})
+    seen = sort_methods({each for each in methods if group_of(each, held_out) == "seen"})
     marker, colour = _SEEN[seen.index(method) % len(_SEEN)]
     return {**style, "color": colour, "marker": marker, "alpha": 0.85}

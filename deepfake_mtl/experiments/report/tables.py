@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deepfake_mtl.data.protocol import TEST_SETS, TestSet
 from deepfake_mtl.evaluation.statistics import FIGURES, FigureName
-from deepfake_mtl.experiments.report.cells import SETS, Cell, Cells, SetName
+from deepfake_mtl.experiments.report.cells import Cell, Cells
 from deepfake_mtl.experiments.report.comparisons import Comparisons
 from deepfake_mtl.experiments.report.runs import Benchmark
 from deepfake_mtl.html.numbers import ABSENT
@@ -15,7 +16,7 @@ FIGURE_TITLES: Final[Mapping[FigureName, str]] = {
     "accuracy": "Accuracy at 0.5",
     "accuracy_calibrated": "Accuracy at the calibrated threshold",
 }
-SET_TITLES: Final[Mapping[SetName, str]] = {
+SET_TITLES: Final[Mapping[TestSet, str]] = {
     "held_out": "held-out manipulation",
     "seen": "seen manipulations",
 }
@@ -83,7 +84,7 @@ class Table:
     """
 
     figure: FigureName
-    of: SetName
+    of: TestSet
     folds: Sequence[str | None]
     rows: Mapping[str, Sequence[Entry]]
     is_tested: bool
@@ -118,7 +119,7 @@ def make_tables(
         folds.append(None)
     tables = []
     for name in sorted(FIGURES, key=lambda name: name != figure):
-        for of in SETS:
+        for of in TEST_SETS:
             tested = comparisons if (name, of) == (figure, "held_out") else None
             rows = _rows(benchmark, cells, folds, (name, of), tested)
             tables.append(Table(name, of, folds, rows, tested is not None))
@@ -129,7 +130,7 @@ def _rows(
     benchmark: Benchmark,
     cells: Cells,
     folds: Sequence[str | None],
-    of: tuple[FigureName, SetName],
+    of: tuple[FigureName, TestSet],
     comparisons: Comparisons | None,
 ) -> dict[str, list[Entry]]:
     rows: dict[str, list[Entry]] = {name: [] for name in benchmark.configurations}

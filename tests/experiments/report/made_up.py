@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from deepfake_mtl.data.protocol import is_in_set
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.evaluation import write_predictions, write_results
 from deepfake_mtl.metrics import binary_report
@@ -53,7 +54,7 @@ def robustness(made, held_out):
             keep = 1 - 0.25 * (place + (treatment != "none"))
             point = {"treatment": treatment, "strength": float(strength), "unit": strengths[0]}
             for of in ("held_out", "seen"):
-                chosen = [each for each in made if each.group([held_out]) in ("original", of)]
+                chosen = [each for each in made if is_in_set(each.method, [held_out], of)]
                 scores = [0.3 + keep * (each.score - 0.3) for each in chosen]
                 noise = np.random.default_rng(place).normal(0, 0.2 * (1 - keep), len(scores))
                 point[of] = binary_report(
