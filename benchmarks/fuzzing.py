@@ -18,10 +18,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deepfake_mtl.inference.answer_files import Job
-from deepfake_mtl.inference.inputs import answer_name
+from deepfake_mtl.inference.batch.inputs import answer_name
+from deepfake_mtl.inference.batch.jobs import Job
+from deepfake_mtl.inference.batch.workers import Workers, WorkerSettings
 from deepfake_mtl.inference.options import DetectOptions
-from deepfake_mtl.inference.workers import Workers, WorkerSettings
 from deepfake_mtl.util.machine import private_memory, processor_time
 from tests.inference.mutations import mutate
 

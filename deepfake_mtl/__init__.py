@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.data.datamodule import DeepfakeDataModule
     from deepfake_mtl.detector import Detector
     from deepfake_mtl.errors import DeepfakeMTLError
-    from deepfake_mtl.inference.video_detector import VideoDetector
+    from deepfake_mtl.inference.api import VideoDetector
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -21,7 +21,7 @@ else:
             "data.datamodule": ("DeepfakeDataModule",),
             "detector": ("Detector",),
             "errors": ("DeepfakeMTLError",),
-            "inference.video_detector": ("VideoDetector",),
+            "inference.api": ("VideoDetector",),
         },
     )
 

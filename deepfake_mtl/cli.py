@@ -47,9 +47,11 @@ _TOOLS: Final = {
         "deepfake_mtl.experiments.robustness", "test a checkpoint on degraded videos"
     ),
     "report": _Tool("deepfake_mtl.experiments.report.command", "tables and a page of a benchmark"),
-    "detect": _Tool("deepfake_mtl.inference.command", "judge videos: real or fake, face by face"),
+    "detect": _Tool(
+        "deepfake_mtl.inference.batch.command", "judge videos: real or fake, face by face"
+    ),
     "export": _Tool(
-        "deepfake_mtl.inference.export_command", "turn a checkpoint into a folder to hand out"
+        "deepfake_mtl.inference.export.command", "turn a checkpoint into a folder to hand out"
     ),
     "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
 }

@@ -14,7 +14,7 @@ from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.crops import covered, crop_frame
 from deepfake_mtl.faces.detection import FaceDetector
 from deepfake_mtl.faces.tracks import track_settings
-from deepfake_mtl.inference.faces import FaceFollower
+from deepfake_mtl.inference.tracking import FaceFollower
 
 WHOLE: Final = 0
 """Number of the only subject where whole frames are judged."""

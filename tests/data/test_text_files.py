@@ -16,7 +16,7 @@ from deepfake_mtl.data.store import FaceStore, StoreInfo, create_store
 from deepfake_mtl.data.text_files import decode, read_lines
 from deepfake_mtl.errors import ConfigurationError, CorpusError, DeepfakeMTLError, SplitError
 from deepfake_mtl.faces.box_files import read_boxes
-from deepfake_mtl.inference.inputs import find_inputs
+from deepfake_mtl.inference.batch.inputs import find_inputs
 from tests.conftest import write_splits
 from tests.data.crops import make_settings
 from tests.data.test_other_corpora import touch

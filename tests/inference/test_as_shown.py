@@ -11,7 +11,7 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.data.crop_files import read_crops, read_header
 from deepfake_mtl.data.video import iterate_frames, probe, read_clip
 from deepfake_mtl.inference import DetectOptions, VideoDetector
-from deepfake_mtl.inference.annotate import annotate
+from deepfake_mtl.inference.report.annotate import annotate
 from tests.inference.made_up import description, write_folder
 
 _ONE = 1 << 16

@@ -16,10 +16,10 @@ import pytest
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.video import probe
 from deepfake_mtl.errors import ConfigurationError, VideoError
-from deepfake_mtl.inference.answer_files import Job
-from deepfake_mtl.inference.inputs import answer_name, find_inputs
+from deepfake_mtl.inference.batch.inputs import answer_name, find_inputs
+from deepfake_mtl.inference.batch.jobs import Job
+from deepfake_mtl.inference.batch.workers import Workers, WorkerSettings
 from deepfake_mtl.inference.options import DetectOptions
-from deepfake_mtl.inference.workers import Workers, WorkerSettings
 from tests.data.videos import frame_pattern, write_video
 from tests.inference.made_up import description, write_folder
 from tests.inference.mutations import mutate

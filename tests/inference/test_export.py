@@ -11,7 +11,7 @@ import torch
 from deepfake_mtl.cli import main
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.inference import VideoDetector
-from deepfake_mtl.inference.export import largest_difference
+from deepfake_mtl.inference.export.folder import largest_difference
 from deepfake_mtl.inference.loading import load_detector
 from tests.data.videos import frame_pattern, write_video
 from tests.inference.made_up import description, write_folder

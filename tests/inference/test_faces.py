@@ -8,7 +8,7 @@ import pytest
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.tracks import Subject, TrackSettings, find_subject, frames_to_look_at
-from deepfake_mtl.inference.faces import FaceFollower, FollowedFrame
+from deepfake_mtl.inference.tracking import FaceFollower, FollowedFrame
 from tests.faces.test_tracks import found, walk
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from deepfake_mtl.inference.clips import Clip
-from deepfake_mtl.inference.heatmap import heat_map
 from deepfake_mtl.inference.judging import (
     SubjectRecord,
     about_detector,
@@ -15,6 +14,7 @@ from deepfake_mtl.inference.judging import (
     judge_subject,
     statement,
 )
+from deepfake_mtl.inference.report.heatmap import heat_map
 from deepfake_mtl.inference.scoring import ScoredClip
 from deepfake_mtl.inference.video import VideoFacts
 from tests.inference.made_up import CORPUS, center_crops, description, network

@@ -9,19 +9,19 @@ from markupsafe import Markup
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.html.environment import template_environment
-from deepfake_mtl.inference.heatmap import heat_map
+from deepfake_mtl.inference.api import Examination
 from deepfake_mtl.inference.network import ScoringNetwork
-from deepfake_mtl.inference.pictures import jpeg_uri, overlaid, timeline_svg
+from deepfake_mtl.inference.report.heatmap import heat_map
+from deepfake_mtl.inference.report.pictures import jpeg_uri, overlaid, timeline_svg
 from deepfake_mtl.inference.scoring import ScoredClip, as_tensor
 from deepfake_mtl.inference.telling import Moments
 from deepfake_mtl.inference.verdict import FaceVerdict, Verdict
-from deepfake_mtl.inference.video_detector import Examination
 
 _SHOWN: Final = 6
 _FRAMES: Final = 6
 """Of the heat map of a clip."""
 
-TEMPLATES: Final = "deepfake_mtl.inference"
+TEMPLATES: Final = "deepfake_mtl.inference.report"
 
 
 @dataclass(frozen=True, slots=True)

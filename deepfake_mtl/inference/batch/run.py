@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.inference.answer_files import Job, finished
-from deepfake_mtl.inference.inputs import Inputs, answer_name
-from deepfake_mtl.inference.summary import Answered, outcome, write_summary
-from deepfake_mtl.inference.workers import Answer, Workers, WorkerSettings
+from deepfake_mtl.inference.batch.inputs import Inputs, answer_name
+from deepfake_mtl.inference.batch.jobs import Job, finished
+from deepfake_mtl.inference.batch.summary import Answered, outcome, write_summary
+from deepfake_mtl.inference.batch.workers import Answer, Workers, WorkerSettings
 
 
 def judge_all(
@@ -79,8 +79,8 @@ def _line(content: Mapping[str, Any]) -> str:
 def _write_failure(answer: Answer, blank: Any) -> dict[str, Any]:  # noqa: ANN401
     """Write the answer of a process that died."""
     # PyTorch, which this process does without otherwise.
-    from deepfake_mtl.inference.answering import write_answer  # noqa: PLC0415
-    from deepfake_mtl.inference.video_detector import Examination  # noqa: PLC0415
+    from deepfake_mtl.inference.api import Examination  # noqa: PLC0415
+    from deepfake_mtl.inference.batch.writing import write_answer  # noqa: PLC0415
 
     verdict = replace(blank, video=str(answer.job.video.absolute()), error=shown(answer.reason))
     return write_answer(answer.job.folder, Examination(verdict), None)

@@ -13,11 +13,11 @@ from typing import Final, Literal
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.inference.answer_files import INDEX, TABLE
-from deepfake_mtl.inference.inputs import describe_left_out, find_inputs
+from deepfake_mtl.inference.batch.inputs import describe_left_out, find_inputs
+from deepfake_mtl.inference.batch.jobs import INDEX, TABLE
+from deepfake_mtl.inference.batch.workers import WorkerSettings
 from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
-from deepfake_mtl.inference.workers import WorkerSettings
 from deepfake_mtl.util.machine import usable_cores
 
 _LIMITS: Final = Limits()
@@ -110,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, 1 if a video could not be judged, 130 when interrupted."""
-    from deepfake_mtl.inference.batch import exit_status, judge_all
+    from deepfake_mtl.inference.batch.run import exit_status, judge_all
 
     options = DetectOptions(
         threshold=_threshold(arguments.threshold),

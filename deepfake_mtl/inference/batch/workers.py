@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, DeepfakeMTLError
-from deepfake_mtl.inference.answer_files import Job
+from deepfake_mtl.inference.batch.jobs import Job
 from deepfake_mtl.inference.options import DetectOptions
 from deepfake_mtl.util.machine import private_memory, processor_time, usable_cores
 from deepfake_mtl.util.memory import limit_memory
@@ -251,7 +251,7 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
     except DeepfakeMTLError as error:
         connection.send(("unusable", error))
         return
-    from deepfake_mtl.inference.answering import answer  # noqa: PLC0415 (not in the parent)
+    from deepfake_mtl.inference.batch.writing import answer  # noqa: PLC0415 (not in the parent)
 
     connection.send(("ready", detector.failure(Path("nothing"), "")))
     told = time.monotonic()
@@ -282,7 +282,7 @@ def _load(settings: WorkerSettings) -> Any:  # noqa: ANN401 (the parent does wit
     import cv2  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from deepfake_mtl.inference.video_detector import VideoDetector  # noqa: PLC0415
+    from deepfake_mtl.inference.api import VideoDetector  # noqa: PLC0415
 
     threads = max(1, usable_cores() // settings.count)
     torch.set_num_threads(threads)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import VideoError
+from deepfake_mtl.inference.api import Examination, Progress
 from deepfake_mtl.inference.limits import Limits
 from deepfake_mtl.inference.verdict import ClipScore
 from deepfake_mtl.inference.video import decode
-from deepfake_mtl.inference.video_detector import Examination, Progress
 from deepfake_mtl.util.files import replace
 
 _LONGEST: Final = 1280

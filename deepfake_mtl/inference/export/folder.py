@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.inference.card import model_card
+from deepfake_mtl.inference.export.card import model_card
 from deepfake_mtl.inference.loading import CONFIG, WEIGHTS, TrainedDetector
 from deepfake_mtl.inference.network import ScoringNetwork
 from deepfake_mtl.util.files import replace

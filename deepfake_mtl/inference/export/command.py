@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from deepfake_mtl.inference.export import PROGRAM, export_detector
+    from deepfake_mtl.inference.export.folder import PROGRAM, export_detector
     from deepfake_mtl.inference.loading import load_detector
 
     exported = export_detector(load_detector(arguments.ckpt_path), arguments.out)

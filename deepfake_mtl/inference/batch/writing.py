@@ -8,11 +8,11 @@ from typing import Any
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import write_whole
-from deepfake_mtl.inference.annotate import annotate
-from deepfake_mtl.inference.answer_files import ANNOTATED, PAGE, VERDICT, Job
-from deepfake_mtl.inference.page import render_page
+from deepfake_mtl.inference.api import Examination, Progress, VideoDetector
+from deepfake_mtl.inference.batch.jobs import ANNOTATED, PAGE, VERDICT, Job
+from deepfake_mtl.inference.report.annotate import annotate
+from deepfake_mtl.inference.report.page import render_page
 from deepfake_mtl.inference.verdict import Warned
-from deepfake_mtl.inference.video_detector import Examination, Progress, VideoDetector
 
 
 def answer(detector: VideoDetector, job: Job, progress: Progress) -> dict[str, Any]:

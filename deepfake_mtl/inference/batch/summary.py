@@ -11,7 +11,7 @@ from typing import Any, Final
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.html.environment import template_environment
-from deepfake_mtl.inference.answer_files import INDEX, PAGE, TABLE
+from deepfake_mtl.inference.batch.jobs import INDEX, PAGE, TABLE
 
 _COLUMNS: Final = (
     "video", "status", "is_fake", "score", "threshold", "spread", "resembles", "face", "faces",
@@ -47,7 +47,7 @@ def write_summary(
     counts = Counter(outcome(content) for _, content in ordered)
     statement = ordered[0][1]["statement"] if ordered else ""
     page = (
-        template_environment("deepfake_mtl.inference")
+        template_environment(__package__, "deepfake_mtl.inference.report")
         .get_template("index.html")
         .render(
             rows=[

@@ -1,0 +1,1 @@
+"""Many videos: which to judge, in processes that may die, and what is written about them."""

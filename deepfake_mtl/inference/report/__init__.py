@@ -1,0 +1,1 @@
+"""The page about a verdict: drawing, heat maps, and annotated videos."""
