@@ -11,13 +11,25 @@ from deepfake_mtl.models.precision import FullPrecisionModule
 
 
 class LossBalance(FullPrecisionModule, ABC):
-    """Weighs the losses of several tasks.
+    """What makes one loss of those of several tasks.
 
     Args:
         names: Names of the tasks.
 
     Raises:
         ConfigurationError: There is no task, or one stands twice.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import LossBalance
+        >>> class Largest(LossBalance):
+        ...     def total(self, losses):
+        ...         return losses.max()
+        ...     def factors(self):
+        ...         return {}
+        >>> losses = {"binary": torch.tensor(0.5), "manipulation": torch.tensor(1.5)}
+        >>> Largest(["binary", "manipulation"])(losses)
+        tensor(1.5000)
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -61,6 +73,13 @@ class FixedWeights(LossBalance):
 
     Raises:
         ConfigurationError: There is no task, or a weight is negative.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import FixedWeights
+        >>> weights = FixedWeights({"binary": 1.0, "manipulation": 0.5})
+        >>> weights({"binary": torch.tensor(2.0), "manipulation": torch.tensor(3.0)})
+        tensor(3.5000)
     """
 
     weights: Tensor
@@ -101,6 +120,15 @@ class UncertaintyWeights(LossBalance):
 
     Raises:
         ConfigurationError: There is no task, or one stands twice.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import UncertaintyWeights
+        >>> weights = UncertaintyWeights(["binary", "manipulation"])
+        >>> weights({"binary": torch.tensor(2.0), "manipulation": torch.tensor(3.0)}).item()
+        5.0
+        >>> weights.log_variance.tolist()
+        [0.0, 0.0]
     """
 
     def __init__(self, names: Sequence[str]) -> None:

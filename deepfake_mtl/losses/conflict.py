@@ -17,6 +17,13 @@ class GradientConflict(NamedTuple):
         cosine: Scalar from -1 to 1; below 0, a step for the one undoes some of the other. NaN where
             a gradient is zero or not finite.
         norm_ratio: Scalar: norm of the first task's gradient over the second's; likewise.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import GradientConflict
+        >>> conflict = GradientConflict(cosine=torch.tensor(-0.2), norm_ratio=torch.tensor(3.0))
+        >>> bool(conflict.cosine < 0)
+        True
     """
 
     cosine: Tensor
@@ -24,7 +31,7 @@ class GradientConflict(NamedTuple):
 
 
 class ConflictMeter:
-    """Compares the gradients of tasks, summed over the micro-batches of one optimizer step.
+    """A comparison of the gradients of tasks, summed over the micro-batches of one optimizer step.
 
     Call `add` before the backward pass of each micro-batch and `compute` once. It reads gradients
     by `torch.autograd.grad`, so that it neither touches ``.grad`` nor starts DDP's reduction; each
@@ -36,6 +43,15 @@ class ConflictMeter:
 
     Raises:
         ValueError: A group holds no parameter that is trained.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import ConflictMeter
+        >>> shared = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        >>> meter = ConflictMeter({"stem": [shared]})
+        >>> meter.add({"binary": shared.sum(), "manipulation": -2 * shared.sum()})
+        >>> meter.compute()["stem"]["binary", "manipulation"].norm_ratio
+        tensor(0.5000)
     """
 
     def __init__(self, groups: Mapping[str, Iterable[nn.Parameter]]) -> None:
@@ -74,7 +90,7 @@ class ConflictMeter:
                     groups[name] = new
 
     def compute(self) -> dict[str, dict[tuple[str, str], GradientConflict]]:
-        """Return the figures for each group and each pair of tasks, and start anew.
+        """Return the comparison for each group and each pair of tasks, and start anew.
 
         Gradients are averaged over the ranks first, so all ranks must call it.
 
@@ -119,6 +135,14 @@ def gradient_conflict(
 
     Raises:
         ValueError: A group holds no parameter that is trained.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import gradient_conflict
+        >>> shared = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        >>> losses = {"binary": shared[0], "manipulation": shared[0] + shared[1]}
+        >>> gradient_conflict(losses, {"stem": [shared]})["stem"]["binary", "manipulation"].cosine
+        tensor(0.7071)
     """
     meter = ConflictMeter(groups)
     meter.add(losses)

@@ -46,6 +46,15 @@ def label_informed_info_nce(
     Raises:
         ConfigurationError: The temperature is not positive.
         ValueError: The shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import label_informed_info_nce
+        >>> queries = keys = torch.tensor([[1.0, 0.0]])
+        >>> queue, queue_labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> labels = torch.tensor([0])
+        >>> label_informed_info_nce(queries, keys, labels, queue, queue_labels, temperature=1.0)
+        tensor(0.8620)
     """
     if temperature <= 0:
         raise ConfigurationError(f"temperature is {temperature}, but must be positive")
@@ -86,6 +95,14 @@ def nearest_key_accuracy(
 
     Raises:
         ValueError: The shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import nearest_key_accuracy
+        >>> queries, labels = torch.tensor([[1.0, 0.1], [0.9, 0.0]]), torch.tensor([0, 1])
+        >>> queue, queue_labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> nearest_key_accuracy(queries, labels, queue, queue_labels)
+        tensor(0.5000)
     """
     _check(queries, labels, queue_keys, queue_labels)
     with torch.autocast(queries.device.type, enabled=False):

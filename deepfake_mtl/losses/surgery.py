@@ -49,6 +49,17 @@ class GradientSurgery:
 
     Raises:
         ConfigurationError: TorchJD is not installed.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import GradientSurgery
+        >>> shared = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
+        >>> features, surgery = 1 * shared, GradientSurgery("upgrad")
+        >>> losses = {"binary": features[0], "manipulation": features[1] - features[0]}
+        >>> surgery.backward(losses, features, [shared])
+        >>> weights = surgery.aggregate([shared])
+        >>> [round(weight, 2) for weight in shared.grad.tolist()]  # none of the two losses rises
+        [0.5, 1.5]
     """
 
     def __init__(self, method: SurgeryMethod = "upgrad") -> None:

@@ -1,4 +1,4 @@
-"""Figures of merit: clips to videos, and videos to accuracy, AUC and recall.
+"""Metrics: clips to videos, and videos to accuracy, AUC and recall.
 
 Knows tensors only, neither Lightning nor disks.
 """
@@ -9,6 +9,7 @@ from deepfake_mtl.util.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepfake_mtl.metrics.binary import (
+        RocCurve,
         accuracy,
         average_precision,
         balanced_accuracy,
@@ -26,6 +27,7 @@ else:
         __name__,
         {
             "binary": (
+                "RocCurve",
                 "accuracy",
                 "average_precision",
                 "balanced_accuracy",
@@ -48,6 +50,7 @@ else:
     )
 
 __all__ = [
+    "RocCurve",
     "VideoScores",
     "VideoTable",
     "accuracy",

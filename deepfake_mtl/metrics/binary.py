@@ -1,10 +1,10 @@
-"""Real or fake: figures of merit of one score a video.
+"""Real or fake: metrics of one score a video.
 
 Everywhere a score is the probability of being fake, a label is 1 for fake and 0 for real, and a
 video is called fake if and only if ``score >= threshold``.
 
 Counting happens in integers and dividing in float64. torchmetrics is not used here: it divides in
-float32 whatever the scores are, decides by ``score > threshold``, and gives 0 where a figure does
+float32 whatever the scores are, decides by ``score > threshold``, and gives 0 where a metric does
 not exist.
 """
 
@@ -26,6 +26,13 @@ class RocCurve(NamedTuple):
         fpr: Float64 tensor [N]: share of real videos called fake, rising from 0 to 1.
         tpr: Float64 tensor [N]: share of fake videos called fake, rising from 0 to 1.
         thresholds: Float64 tensor [N], falling; the first is infinite (nothing is called fake).
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import RocCurve, roc_curve
+        >>> curve = roc_curve(torch.tensor([0.1, 0.4, 0.9]), torch.tensor([0, 0, 1]))
+        >>> isinstance(curve, RocCurve), curve.fpr.tolist()
+        (True, [0.0, 0.0, 0.5, 1.0])
     """
 
     fpr: Tensor
@@ -34,7 +41,7 @@ class RocCurve(NamedTuple):
 
 
 def accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | None:
-    """Share of videos that are called what they are.
+    """Return the share of videos that are called what they are.
 
     Args:
         scores: Float tensor [N] in [0, 1], probability of fake.
@@ -47,6 +54,13 @@ def accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | 
     Raises:
         DeepfakeMTLError: If a score is not finite.
         ValueError: If shapes disagree, a score is outside [0, 1] or a label is neither 0 nor 1.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import accuracy
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> accuracy(scores, labels)
+        0.5
     """
     scores, fake = _checked(scores, labels)
     if not len(scores):
@@ -55,12 +69,19 @@ def accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | 
 
 
 def balanced_accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | None:
-    """Mean of the accuracies on real and on fake videos.
+    """Return the mean of the accuracies on real and on fake videos.
 
     Args and raised errors as in `accuracy`.
 
     Returns:
         The mean, or None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import balanced_accuracy
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> balanced_accuracy(scores, labels, threshold=0.3)
+        0.75
     """
     scores, fake = _checked(scores, labels)
     if not _has_both(fake):
@@ -72,12 +93,19 @@ def balanced_accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) ->
 
 
 def roc_curve(scores: Tensor, labels: Tensor) -> RocCurve | None:
-    """Rates of false and of true alarms over all thresholds.
+    """Return the rates of false and of true alarms over all thresholds.
 
     Args and raised errors as in `accuracy`.
 
     Returns:
         The curve, no point of it left out, or None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import roc_curve
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> roc_curve(scores, labels).tpr.tolist()
+        [0.0, 0.5, 0.5, 1.0, 1.0]
     """
     scores, fake = _checked(scores, labels)
     if not _has_both(fake):
@@ -91,12 +119,21 @@ def roc_curve(scores: Tensor, labels: Tensor) -> RocCurve | None:
 
 
 def roc_auc(scores: Tensor, labels: Tensor) -> float | None:
-    """Area under the ROC: the chance that a fake scores above a real video; ties count half.
+    """Return the area under the ROC curve.
+
+    It is the chance that a fake scores above a real video; ties count half.
 
     Args and raised errors as in `accuracy`.
 
     Returns:
         The area, or None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import roc_auc
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> roc_auc(scores, labels)
+        0.75
     """
     scores, fake = _checked(scores, labels)
     if not _has_both(fake):
@@ -107,12 +144,21 @@ def roc_auc(scores: Tensor, labels: Tensor) -> float | None:
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float | None:
-    """Mean of the precision over the recall, without interpolation, fake being what is looked for.
+    """Return the mean of the precision over the recall, without interpolation.
+
+    Fakes are what is looked for.
 
     Args and raised errors as in `accuracy`.
 
     Returns:
         The mean, or None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import average_precision
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> round(average_precision(scores, labels), 4)
+        0.8333
     """
     scores, fake = _checked(scores, labels)
     if not _has_both(fake):
@@ -123,13 +169,20 @@ def average_precision(scores: Tensor, labels: Tensor) -> float | None:
 
 
 def equal_error_rate(scores: Tensor, labels: Tensor) -> float | None:
-    """The rate at which as many real videos are called fake as fake videos are called real.
+    """Return the rate at which as many real videos are called fake as fake videos real.
 
     Args and raised errors as in `accuracy`.
 
     Returns:
         The rate at which the ROC, its points joined by straight lines, crosses FPR = 1 - TPR; or
         None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import equal_error_rate
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> equal_error_rate(scores, labels)
+        0.5
     """
     curve = roc_curve(scores, labels)
     if curve is None:
@@ -142,7 +195,7 @@ def equal_error_rate(scores: Tensor, labels: Tensor) -> float | None:
 
 
 def calibrate_threshold(scores: Tensor, labels: Tensor) -> float | None:
-    """The threshold with the best balanced accuracy, to be found on validation videos.
+    """Return the threshold with the best balanced accuracy, to be found on validation videos.
 
     Balanced, because a leave-one-manipulation-out fold validates on three fakes for each original.
     The candidates are the midpoints between neighbouring scores, 0 and 1 being neighbours of the
@@ -153,6 +206,12 @@ def calibrate_threshold(scores: Tensor, labels: Tensor) -> float | None:
 
     Returns:
         The threshold, inside (0, 1], or None if one of the classes has no video.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import calibrate_threshold
+        >>> calibrate_threshold(torch.tensor([0.1, 0.25, 0.75, 0.9]), torch.tensor([0, 0, 1, 1]))
+        0.5
     """
     scores, fake = _checked(scores, labels)
     if not _has_both(fake):
@@ -175,7 +234,7 @@ def calibrate_threshold(scores: Tensor, labels: Tensor) -> float | None:
 def binary_report(
     scores: Tensor, labels: Tensor, threshold: float | None
 ) -> dict[str, float | None]:
-    """All figures of one set of videos.
+    """Return all metrics of one set of videos.
 
     Args:
         scores: Float tensor [N] in [0, 1], probability of fake.
@@ -186,12 +245,20 @@ def binary_report(
         ``accuracy``, ``balanced_accuracy`` and ``recall``, the share of fakes that are called fake
         (at 0.5), ``auc``, ``average_precision``, ``eer``,
         ``accuracy_calibrated`` and ``balanced_accuracy_calibrated`` (at the threshold),
-        ``threshold``, and the numbers of videos ``real`` and ``fake``. A figure that does not
+        ``threshold``, and the numbers of videos ``real`` and ``fake``. A metric that does not
         exist, for one class alone or without a threshold, is None.
 
     Raises:
         DeepfakeMTLError: If a score is not finite.
         ValueError: If shapes disagree, a score is outside [0, 1] or a label is neither 0 nor 1.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import binary_report
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> report = binary_report(scores, labels, threshold=0.3)
+        >>> report["accuracy"], report["accuracy_calibrated"], report["real"]
+        (0.5, 0.75, 2)
     """
     scores, fake = _checked(scores, labels)
     calibrated: tuple[float | None, float | None] = (None, None)
@@ -216,7 +283,7 @@ def binary_report(
 
 
 def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as float64 and labels as bool, on the CPU: not every device has float64."""
+    """Return scores as float64 and labels as bool, on the CPU: not every device has float64."""
     scores, labels = scores.detach().cpu().double(), labels.detach().cpu()
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(
@@ -226,7 +293,7 @@ def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     unusable = int((~scores.isfinite()).sum())
     if unusable:
         raise DeepfakeMTLError(
-            f"{unusable} of {len(scores)} scores are not finite, so no figure can be computed. "
+            f"{unusable} of {len(scores)} scores are not finite, so no metric can be computed. "
             "The training has probably diverged: lower the learning rate, or train in float32."
         )
     # Probabilities that were added up in float32 or less may exceed 1 by rounding.
@@ -242,7 +309,7 @@ def _has_both(fake: Tensor) -> bool:
 
 
 def _alarms(scores: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers of false and of true alarms at each threshold, which falls from infinity."""
+    """Count false and true alarms at each threshold, which falls from infinity."""
     false_alarms, true_alarms, thresholds = count_alarms(scores.numpy(), fake.numpy())
     return (
         torch.from_numpy(false_alarms),

@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 def recall_by_method(
     scores: Tensor, labels: Tensor, methods: Sequence[str], threshold: float = 0.5
 ) -> dict[str, float | None]:
-    """Share of the videos of each method that are called what they are.
+    """Return the share of the videos of each method that are called what they are.
 
     Args:
         scores: Float tensor [N] in [0, 1], probability of fake.
@@ -23,7 +23,14 @@ def recall_by_method(
         where a method has no video.
 
     Raises:
-        ValueError: If shapes disagree or a label is no position in `methods`.
+        ValueError: If shapes disagree or a label is not a position in `methods`.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import recall_by_method
+        >>> scores, labels = torch.tensor([0.1, 0.6, 0.4, 0.9]), torch.tensor([0, 0, 1, 1])
+        >>> recall_by_method(scores, labels, ["original", "Deepfakes", "FaceSwap"])
+        {'original': 0.5, 'Deepfakes': 0.5, 'FaceSwap': None}
     """
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(
@@ -43,7 +50,7 @@ def recall_by_method(
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
-    """Numbers of videos by what they are and what they are taken for.
+    """Count videos by what they are and what they are taken for.
 
     Args:
         labels: Integer tensor [N] in [0, num_classes).
@@ -55,6 +62,13 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
 
     Raises:
         RuntimeError: If a label or a prediction is out of range.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import confusion_matrix
+        >>> confusion_matrix(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2)
+        tensor([[1, 1],
+                [0, 1]])
     """
     counts: Tensor = multiclass_confusion_matrix(predictions, labels, num_classes)
     return counts.long()

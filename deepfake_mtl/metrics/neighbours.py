@@ -32,6 +32,13 @@ def neighbour_vote(
 
     Raises:
         ValueError: The shapes do not fit, or k or the temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import neighbour_vote
+        >>> keys, labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> neighbour_vote(torch.tensor([[3.0, 3.0]]), keys, labels, num_classes=2)
+        tensor([[0.5000, 0.5000]])
     """
     if (
         queries.dim() != 2

@@ -13,14 +13,22 @@ from deepfake_mtl.errors import DeepfakeMTLError
 class VideoTable:
     """One row a video, in the order of their ids; tensors on the CPU.
 
-    No dataclass and no tuple: torchmetrics looks into those and squeezes tensors of one element, so
-    that a table of one video would lose its dimensions.
+    It is neither a dataclass nor a tuple: torchmetrics looks into those and squeezes tensors of
+    one element, so that a table of one video would lose its dimensions.
 
     Attributes:
         video: Int64 tensor [V]: ids of the videos, rising.
         label: Int64 tensor [V]: manipulation labels, 0 for originals.
         clips: Int64 tensor [V]: number of distinct clips.
         outputs: Float64 tensor [V, C]: means over the distinct clips.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import VideoTable
+        >>> ids, labels, clips = torch.tensor([3, 7]), torch.tensor([0, 2]), torch.tensor([4, 4])
+        >>> table = VideoTable(ids, labels, clips, torch.tensor([[0.2], [0.9]]))
+        >>> len(table), table.fake.tolist()
+        (2, [False, True])
     """
 
     __slots__ = ("clips", "label", "outputs", "video")
@@ -46,12 +54,21 @@ class VideoTable:
 
 
 class VideoScores(Metric):
-    """Collects the outputs of clips and averages them over each video.
+    """Means over each video of the outputs of its clips.
 
     A clip that comes again, as DDP's padding of uneven shards makes some do, counts once.
 
     Args:
         num_outputs: Number C of values a clip; the first is the probability of fake.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import VideoScores
+        >>> metric = VideoScores(num_outputs=1)
+        >>> video, clip, label = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), torch.zeros(3)
+        >>> metric.update(video, clip, label, torch.tensor([[0.2], [0.4], [0.9]]))
+        >>> metric.compute().scores
+        tensor([0.3000, 0.9000], dtype=torch.float64)
     """
 
     full_state_update = False
@@ -69,7 +86,7 @@ class VideoScores(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, video: Tensor, clip: Tensor, label: Tensor, outputs: Tensor) -> None:
-        """Takes in a batch, which may be empty.
+        """Take in a batch, which may be empty.
 
         Args:
             video: Int64 tensor [B]: an id of the video, unique in the evaluated set.
@@ -96,7 +113,7 @@ class VideoScores(Metric):
         should_sync: bool = True,
         distributed_available: Callable[[], bool] | None = None,
     ) -> None:
-        """Gathers the states of all ranks; see `torchmetrics.Metric.sync`."""
+        """Gather the states of all ranks; see `torchmetrics.Metric.sync`."""
         # Where a rank has no state, torchmetrics sends an empty float32 vector in its place, which
         # fits neither int64 nor the two dimensions of the outputs: gathering then fails or hangs.
         if isinstance(self.video, list) and not self.video:
@@ -107,7 +124,7 @@ class VideoScores(Metric):
         super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
 
     def compute(self) -> VideoTable:
-        """Averages over the clips of each video.
+        """Average over the clips of each video.
 
         Returns:
             One row a video; no rows if nothing was taken in.
