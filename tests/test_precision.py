@@ -65,6 +65,7 @@ def losses_of(precision: str, binary: type[Task], folder: Path) -> torch.Tensor:
     return torch.stack(losses.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binary", [BinaryCrossEntropy, BinaryContrast])
 def test_200_steps_are_finite_and_near_to_float32(binary: type[Task], tmp_path: Path) -> None:
     expected = losses_of("32-true", binary, tmp_path)

@@ -198,6 +198,7 @@ def test_rotated_videos_and_masks(corpus: Path, tmp_path: Path) -> None:
     assert (stored > 127).mean() == pytest.approx((20 / 36) ** 2, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_variable_rate_and_a_large_picture(corpus: Path, tmp_path: Path) -> None:
     times = [0, 1, 2, 5, 9, 10, 11, 20]
     varying, large = (video_path(corpus, "original", name) for name in ("002", "003"))

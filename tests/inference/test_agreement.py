@@ -13,6 +13,7 @@ from tests.data.videos import frame_pattern, write_video
 from tests.inference.conftest import paths, scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["whole_run", "crops_run"])
 def test_evenly_spread_clips_have_the_scores_of_a_test(
     run: str, tiny_corpus: Path, request: pytest.FixtureRequest

@@ -217,6 +217,7 @@ def test_open_groups_are_entered_by_seeking(tmp_path, monkeypatch, codec, parame
         assert np.array_equal(read_clip(path, start, 4), truth[start : start + 4])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the FaceForensics++ sample is not there")
 def test_the_real_sample(monkeypatch):
     # Written by x264 148, whose 4:4:4 is garbage to a decoder that has not seen the first packet.

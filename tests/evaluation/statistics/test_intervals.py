@@ -66,6 +66,7 @@ def test_the_interval_of_a_mean_over_seeds_is_of_other_trainings_too(seeds):
     assert 0.9 <= np.mean(hits) <= 0.995
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "folds", "people"), [(2, 1, 40), (2, 4, 40), (3, 1, 8)])
 def test_equal_configurations_are_seldom_told_apart(seeds, folds, people):
     generator = np.random.default_rng(10 * seeds + folds)
