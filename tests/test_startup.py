@@ -24,6 +24,7 @@ HEAVY = {
     "matplotlib",
     "pytorch_lightning",
     "scipy",
+    "scipy.stats",
     "torch",
     "torchmetrics",
     "torchvision",
@@ -83,7 +84,7 @@ def test_a_report_needs_what_draws_it_and_no_more(tmp_path):
     )
     [(status, said, modules)] = imported([["report", str(folder)]])
     assert status == 0, said
-    assert modules == ["jinja2", "matplotlib"]
+    assert modules == ["jinja2", "matplotlib", "scipy"]
     assert "<svg" in (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -104,7 +105,7 @@ S3D(), KeyQueue(2, 3)
 del sys.modules["torchmetrics"], sys.modules["matplotlib"], sys.modules["tqdm"]
 from deepfake_mtl.evaluation import *
 evaluate, format_table
-pictures = {"deepfake_mtl.evaluation.figures", "deepfake_mtl.evaluation.page"}
+pictures = {"deepfake_mtl.evaluation.pictures", "deepfake_mtl.evaluation.page"}
 assert not pictures & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

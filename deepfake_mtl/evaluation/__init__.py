@@ -1,4 +1,4 @@
-"""From predictions of videos to figures, tables and files; knows no Lightning."""
+"""From predictions of videos to metrics, tables and files; knows no Lightning."""
 
 from typing import TYPE_CHECKING
 

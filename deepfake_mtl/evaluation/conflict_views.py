@@ -6,7 +6,7 @@ from typing import Final, TypedDict
 
 from markupsafe import Markup
 
-from deepfake_mtl.evaluation import figures, table
+from deepfake_mtl.evaluation import pictures, table
 from deepfake_mtl.evaluation.conflict import ConflictRow, conflict_series
 
 _POINTS: Final = 40  # more of them on a line cannot be told from those on other lines
@@ -51,12 +51,14 @@ def conflict_views(rows: Sequence[ConflictRow], name: str) -> list[Conflict]:
             {
                 "first": table.words(first),
                 "second": table.words(second),
-                "picture": Markup(figures.conflict_svg(blocks, picture)),  # noqa: S704
+                "picture": Markup(pictures.conflict_svg(blocks, picture)),  # noqa: S704
                 "block": block,
                 "stages": [
                     {
                         "name": group,
-                        "line": Markup(figures.stage_svg(stage, len(groups), f"{picture}-{stage}")),  # noqa: S704
+                        "line": Markup(  # noqa: S704
+                            pictures.stage_svg(stage, len(groups), f"{picture}-{stage}")
+                        ),
                         "mean_cosine": series.mean_cosine,
                         "share_below_zero": series.share_below_zero,
                     }

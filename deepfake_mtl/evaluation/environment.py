@@ -1,4 +1,4 @@
-"""With what a figure was computed."""
+"""With what a metric was computed: versions and kinds of machine."""
 
 import platform
 from importlib import metadata
@@ -21,7 +21,7 @@ PACKAGES: Final = (
 
 
 def environment() -> dict[str, str]:
-    """Versions of Python and of the packages that figures depend on, platform and device.
+    """Versions of Python and of the packages that metrics depend on, platform and device.
 
     Returns:
         Names to versions, and ``platform`` and ``device``: kinds of machine, never its name, nor

@@ -1,4 +1,4 @@
-"""The figures of a test, from its predictions."""
+"""The metrics of a test, from its predictions."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.readouts import evaluate_readouts
 from deepfake_mtl.evaluation.reports import report_sets
-from deepfake_mtl.evaluation.results import Figures, Recall
+from deepfake_mtl.evaluation.results import Metrics, Recall
 from deepfake_mtl.metrics import recall_by_method
 
 
 def evaluate(
     predictions: Sequence[Prediction], held_out: Sequence[str], threshold: float | None
-) -> Figures:
-    """Computes the figures of the manipulations that were held out and of those that were seen.
+) -> Metrics:
+    """Computes the metrics of the manipulations that were held out and of those that were seen.
 
     Args:
         predictions: One for each video of the test set: originals and all manipulations.

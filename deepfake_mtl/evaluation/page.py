@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from deepfake_mtl.data.protocol import TEST_SETS, Group, group_of, is_in_set
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation import figures, table
+from deepfake_mtl.evaluation import pictures, table
 from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
 from deepfake_mtl.evaluation.files import PAGE, write_whole
@@ -122,7 +122,7 @@ def _roc(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
         if curve is not None:
             curves[chosen] = (curve, auc)
     # Drawn by this package from numbers and fixed names: safe as markup.
-    return Markup(figures.roc_svg(curves)) if curves else None  # noqa: S704
+    return Markup(pictures.roc_svg(curves)) if curves else None  # noqa: S704
 
 
 def _histogram(results: Results, predictions: Sequence[Prediction]) -> Markup | None:
@@ -137,7 +137,7 @@ def _histogram(results: Results, predictions: Sequence[Prediction]) -> Markup | 
     scores = {group: values for group, values in scores.items() if values}
     if not scores:
         return None
-    return Markup(figures.histogram_svg(scores, table.threshold_of(results)))  # noqa: S704
+    return Markup(pictures.histogram_svg(scores, table.threshold_of(results)))  # noqa: S704
 
 
 def _galleries(results: Results, examples: Sequence[Example]) -> list[_Gallery]:

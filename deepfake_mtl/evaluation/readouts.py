@@ -1,4 +1,4 @@
-"""The figures of each readout: of everything that gives probabilities of classes.
+"""The metrics of each readout: of everything that gives probabilities of classes.
 
 A readout's first class is what is real, so each readout also says how probably a video is fake.
 """
@@ -19,7 +19,7 @@ from deepfake_mtl.metrics import confusion_matrix
 def evaluate_readouts(
     predictions: Sequence[Prediction], held_out: Sequence[str]
 ) -> dict[str, Readout]:
-    """Computes the figures of every readout among the outputs of the predictions.
+    """Computes the metrics of every readout among the outputs of the predictions.
 
     Args:
         predictions: One for each video of the test set, all with the same outputs.

@@ -1,4 +1,4 @@
-"""The file ``results.json``, which holds the figures of a test."""
+"""The file ``results.json``, which holds the metrics of a test."""
 
 import json
 import math
@@ -57,7 +57,7 @@ class Recall(TypedDict):
 
 
 class Reports(TypedDict):
-    """Figures of originals against manipulations; None where there is no such manipulation."""
+    """Metrics of originals against manipulations; None where there is no such manipulation."""
 
     held_out: dict[str, float | None] | None
     seen: dict[str, float | None] | None
@@ -71,7 +71,7 @@ class Confusion(TypedDict):
 
 
 class Readout(Reports):
-    """All figures of one readout."""
+    """All metrics of one readout."""
 
     classes: list[str]
     class_accuracy: float | None  # mean over the classes, without videos that were held out
@@ -93,8 +93,8 @@ class Precisions(TypedDict):
     test: PrecisionRecord
 
 
-class Figures(Reports):
-    """All figures of one test; those of the sets and methods are of the score of a video."""
+class Metrics(Reports):
+    """All metrics of a test; those of the sets and methods are of the score of a video."""
 
     recall: dict[str, Recall]
     readouts: dict[str, Readout]
@@ -111,7 +111,7 @@ class Results(TypedDict):
     partial: NotRequired[Partial]
     counts: Counts
     precision: NotRequired[Precisions]
-    figures: Figures
+    figures: Metrics
     gradient_conflict: NotRequired[list[ConflictRow]]
     config: Mapping[str, object]
     versions: Mapping[str, str]
@@ -143,7 +143,7 @@ def write_results(folder: Path, results: Mapping[str, object]) -> Path:
 def _require_finite(value: object, place: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise DeepfakeMTLError(
-            f"results.json cannot hold {value} at {place}; a figure that does not exist is None"
+            f"results.json cannot hold {value} at {place}; a metric that does not exist is None"
         )
     if isinstance(value, Mapping):
         for key, item in value.items():

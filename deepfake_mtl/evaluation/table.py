@@ -1,4 +1,4 @@
-"""The figures of a test as text: in the terminal and, by the same words, on the page."""
+"""The metrics of a test as text: in the terminal and, by the same words, on the page."""
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -11,10 +11,10 @@ from deepfake_mtl.html.numbers import ABSENT, percent
 from deepfake_mtl.metrics.names import NEIGHBOURS
 
 SYNTHETIC: Final = "Synthetic corpus: these figures say nothing about FaceForensics++."
-"""What must stand above figures of rendered videos."""
+"""What must stand above metrics of rendered videos."""
 
 PARTIAL: Final = "A part of the test only: {batches} of {of} batches."
-"""What must stand above figures of some of the test videos."""
+"""What must stand above metrics of some of the test videos."""
 
 WIDTH: Final = 80
 
@@ -26,7 +26,7 @@ READOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "seen": ("AUC", "accuracy"),
     "class": ("accuracy", "chance"),
 }
-"""What the figures of `readout_rows` are, by what they are of."""
+"""What the cells of `readout_rows` are, by what they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Row:
     """A line of a table.
 
     Attributes:
-        name: What the figures are.
-        figures: Formatted figures; in per cent where they are shares.
+        name: What the cells are.
+        cells: Formatted numbers; in per cent where they are shares.
         held_out: Whether the line is about a manipulation that was held out.
     """
 
     name: str
-    figures: tuple[str, ...]
+    cells: tuple[str, ...]
     held_out: bool = False
 
 
@@ -65,7 +65,7 @@ def seen_methods(results: Results) -> list[str]:
 
 
 def report_rows(results: Results) -> list[Row]:
-    """The figures of real against fake; columns: held out, seen."""
+    """The metrics of real against fake; columns: held out, seen."""
     at = calibrated_name(results)
     shares = {
         "accuracy": "Accuracy at 0.5",
@@ -98,7 +98,7 @@ def recall_rows(results: Results) -> list[Row]:
 
 
 def readout_rows(results: Results) -> list[Row]:
-    """The figures of each readout, `READOUT_COLUMNS`; none where there is but one readout."""
+    """The metrics of each readout, `READOUT_COLUMNS`; none where there is but one readout."""
     readouts = results["figures"]["readouts"]
     if len(readouts) < 2:
         return []
@@ -152,7 +152,7 @@ def words(name: str) -> str:
 
 
 def reasons(results: Results) -> list[str]:
-    """Why figures do not exist, one sentence for each cause."""
+    """Why metrics do not exist, one sentence for each cause."""
     found: list[str] = []
     causes = {
         "held_out": ("Held out", "no manipulation was held out"),
@@ -220,17 +220,17 @@ def _videos(report: _Report | None) -> str:
 
 
 def _aligned(heads: Sequence[Row], rows: Sequence[Row], least: int = 12) -> list[str]:
-    """Lines of a table whose columns of figures have at least the given width."""
-    cells = [*heads, *rows]
-    columns = zip(*(row.figures for row in cells), strict=True)
-    rights = [max(least, *(len(figure) + 2 for figure in column)) for column in columns]
-    names = [row.name + (", held out" if row.held_out else "") for row in cells]
+    """Lines of a table whose columns of numbers have at least the given width."""
+    table = [*heads, *rows]
+    columns = zip(*(row.cells for row in table), strict=True)
+    rights = [max(least, *(len(cell) + 2 for cell in column)) for column in columns]
+    names = [row.name + (", held out" if row.held_out else "") for row in table]
     width = min(max(map(len, names)), WIDTH - sum(rights))
     lines: list[str] = []
-    for number, (name, row) in enumerate(zip(names, cells, strict=True)):
+    for number, (name, row) in enumerate(zip(names, table, strict=True)):
         if number == len(heads):
             lines.append("-" * (width + sum(rights)))
         first, *rest = textwrap.wrap(name, width) or [""]
-        figures = "".join(map(str.rjust, row.figures, rights))
-        lines += [f"{first:<{width}}{figures}", *rest]
+        numbers = "".join(map(str.rjust, row.cells, rights))
+        lines += [f"{first:<{width}}{numbers}", *rest]
     return lines

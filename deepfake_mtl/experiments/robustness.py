@@ -1,7 +1,7 @@
 """Test a checkpoint again and again on degraded videos, from weak to strong.
 
 Each treatment and strength is a test of its own, in a folder of its own below `robustness` in the
-run folder; what is finished is not done again. The figures of all are in robustness.json, from
+run folder; what is finished is not done again. The metrics of all are in robustness.json, from
 which `deepfake-mtl report` draws curves. Options of `test`, such as --data.root, may be given.
 """
 

@@ -66,23 +66,23 @@ def test_the_page_holds_every_figure_and_needs_nothing_else(tmp_path):
     results = world.results(made, gradient_conflict=world.conflict())
     html, page = render(tmp_path, results, made, world.examples(made))
 
-    figures = results["figures"]
+    metrics = results["figures"]
     shares = [
         value
-        for report in (figures["held_out"], figures["seen"])
+        for report in (metrics["held_out"], metrics["seen"])
         for key, value in report.items()
         if key not in {"threshold", "real", "fake"}
     ]
-    for recall in figures["recall"].values():
+    for recall in metrics["recall"].values():
         shares += [recall["recall"], recall["recall_calibrated"]]
-    for readout in figures["readouts"].values():
+    for readout in metrics["readouts"].values():
         shares += [readout["class_accuracy"], readout["chance"]]
         shares += [readout[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
     for share in shares:
         assert f"<td>{100 * share:.1f}<" in html
     for row in (
-        *figures["readouts"]["manipulation"]["confusion"]["counts"],
-        *figures["readouts"]["manipulation_neighbours"]["confusion"]["counts"],
+        *metrics["readouts"]["manipulation"]["confusion"]["counts"],
+        *metrics["readouts"]["manipulation_neighbours"]["confusion"]["counts"],
     ):
         cells = r"\s*".join(rf"<td [^>]*>{count}</td>" for count in row)
         assert re.search(cells, html)

@@ -33,7 +33,7 @@ def rows(made, methods):
 
 def test_held_out_and_seen_manipulations_each_stand_against_the_originals():
     made = world.predictions()
-    figures = evaluate(made, world.HELD_OUT, THRESHOLD)
+    metrics = evaluate(made, world.HELD_OUT, THRESHOLD)
     sets = {
         "held_out": {"original", "NeuralTextures"},
         "seen": {"original", "Deepfakes", "Face2Face", "FaceSwap"},
@@ -48,17 +48,17 @@ def test_held_out_and_seen_manipulations_each_stand_against_the_originals():
             "real": 40,
             "fake": 40 * (len(methods) - 1),
         }
-        assert {key: figures[name][key] for key in expected} == pytest.approx(expected, abs=1e-9)
+        assert {key: metrics[name][key] for key in expected} == pytest.approx(expected, abs=1e-9)
 
     for method in sets["held_out"] | sets["seen"]:
         labels, scores = rows(made, {method})
-        assert figures["recall"][method] == {
+        assert metrics["recall"][method] == {
             "videos": 40,
             "recall": sk.accuracy_score(labels, scores >= 0.5),
             "recall_calibrated": sk.accuracy_score(labels, scores >= THRESHOLD),
             "held_out": method == "NeuralTextures",
         }
-    confusion = figures["readouts"]["manipulation"]["confusion"]
+    confusion = metrics["readouts"]["manipulation"]["confusion"]
     names = confusion["labels"]
     taken_for = [max(names, key=lambda name: each.outputs[f"manipulation/{name}"]) for each in made]
     truth = [each.method for each in made]
@@ -76,8 +76,8 @@ def test_every_readout_is_scored_as_scikit_learn_would():
         "held_out": {"original", "NeuralTextures"},
         "seen": {"original", "Deepfakes", "Face2Face", "FaceSwap"},
     }
-    for readout, figures in readouts.items():
-        classes = figures["classes"]
+    for readout, metrics in readouts.items():
+        classes = metrics["classes"]
         binary = classes == ["real", "fake"]
         for name, methods in sets.items():
             chosen = [each for each in made if each.method in methods]
@@ -88,7 +88,7 @@ def test_every_readout_is_scored_as_scikit_learn_would():
                 "accuracy": sk.accuracy_score(labels, scores >= 0.5),
                 "accuracy_calibrated": None,
             }
-            assert {key: figures[name][key] for key in expected} == pytest.approx(expected)
+            assert {key: metrics[name][key] for key in expected} == pytest.approx(expected)
         trained_on = [each for each in made if each.method in sets["seen"]]
         truth = [
             classes[each.label] if binary else each.method  # not those that were held out
@@ -98,20 +98,20 @@ def test_every_readout_is_scored_as_scikit_learn_would():
             max(classes, key=lambda name: each.outputs[f"{readout}/{name}"]) for each in trained_on
         ]
         recalls = sk.recall_score(truth, taken_for, labels=sorted(set(truth)), average="macro")
-        assert figures["class_accuracy"] == pytest.approx(recalls)
-        assert figures["chance"] == (1 / 2 if binary else 1 / 4)
-        assert (figures["confusion"] is None) == binary
+        assert metrics["class_accuracy"] == pytest.approx(recalls)
+        assert metrics["chance"] == (1 / 2 if binary else 1 / 4)
+        assert (metrics["confusion"] is None) == binary
 
 
 def test_a_readout_without_originals_has_no_auc_but_a_class_accuracy():
     made = world.read_out(world.predictions(methods=("Deepfakes", "FaceSwap", "NeuralTextures")))
     made.append(replace(made[0], key="k", method="FaceShifter"))  # which no detector is trained on
-    figures = evaluate(made, world.HELD_OUT, None)["readouts"]
-    assert figures["manipulation"]["chance"] == 1 / 2
-    assert figures["manipulation"]["class_accuracy"] > 0.8
-    assert figures["manipulation"]["held_out"]["auc"] is None
+    metrics = evaluate(made, world.HELD_OUT, None)["readouts"]
+    assert metrics["manipulation"]["chance"] == 1 / 2
+    assert metrics["manipulation"]["class_accuracy"] > 0.8
+    assert metrics["manipulation"]["held_out"]["auc"] is None
     fakes = [each.score for each in made if each.method in ("Deepfakes", "FaceSwap")]
-    assert figures["binary"]["class_accuracy"] == np.mean(np.array(fakes) > 0.5)
+    assert metrics["binary"]["class_accuracy"] == np.mean(np.array(fakes) > 0.5)
     held_out = [each for each in made if each.method == "NeuralTextures"]
     alone = evaluate(held_out, world.HELD_OUT, None)["readouts"]["binary"]
     assert (alone["class_accuracy"], alone["chance"]) == (None, None)
@@ -128,11 +128,11 @@ def test_a_method_that_the_head_does_not_know_has_a_row():
 
 def test_what_does_not_exist_is_none():
     real = world.predictions(methods=("original",), head=False)
-    figures = evaluate(real, [], None)
-    assert figures["held_out"] is None
-    assert figures["readouts"] == {}
-    assert figures["seen"]["auc"] is None
-    assert list(figures["recall"]) == ["original"]
+    metrics = evaluate(real, [], None)
+    assert metrics["held_out"] is None
+    assert metrics["readouts"] == {}
+    assert metrics["seen"]["auc"] is None
+    assert list(metrics["recall"]) == ["original"]
     fakes = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     assert evaluate(world.predictions(), fakes, 0.5)["seen"] is None
     nothing = evaluate([], world.HELD_OUT, 0.5)

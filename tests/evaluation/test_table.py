@@ -32,12 +32,12 @@ def test_the_table_holds_all_figures_side_by_side():
         "accuracy_calibrated": "Accuracy at 0.431",
         "balanced_accuracy_calibrated": "Balanced accuracy at 0.431",
     }
-    figures = results["figures"]
+    metrics = results["figures"]
     for key, name in names.items():
-        sides = figures["held_out"][key], figures["seen"][key]
+        sides = metrics["held_out"][key], metrics["seen"][key]
         assert table[name] == [f"{100 * side:.1f}" for side in sides]
     assert table["Videos, real / fake"] == ["40 / 40", "40 / 120"]
-    recall = figures["recall"]["NeuralTextures"]
+    recall = metrics["recall"]["NeuralTextures"]
     assert table["NeuralTextures (40), held out"] == [
         f"{100 * recall['recall']:.1f}",
         f"{100 * recall['recall_calibrated']:.1f}",

@@ -29,7 +29,7 @@ def words(root: Path, out: Path, *more: str) -> list[str]:
     ]
 
 
-def figures(out: Path) -> dict[str, bytes]:
+def metrics(out: Path) -> dict[str, bytes]:
     return {
         path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("predictions.csv")
     }
@@ -51,7 +51,7 @@ def test_a_benchmark_that_is_killed_ends_as_one_that_is_not(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(words(tiny_corpus, whole, *common)) == 0
     assert "1 of 1 runs are finished" in capfd.readouterr().out
-    expected = figures(whole)
+    expected = metrics(whole)
     assert len(expected) == 1
 
     command = [sys.executable, "-m", "deepfake_mtl", *words(tiny_corpus, broken, *common)]
@@ -68,7 +68,7 @@ def test_a_benchmark_that_is_killed_ends_as_one_that_is_not(
                 for each in others:
                     os.kill(each, signal.SIGKILL)
     assert subprocess.run(command, check=False).returncode == 0
-    assert figures(broken) == expected
+    assert metrics(broken) == expected
 
     capfd.readouterr()
     changed = {path: path.stat().st_mtime_ns for path in broken.rglob("results.json")}
@@ -92,7 +92,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
         failure.parent.relative_to(out).as_posix() == "binary_ce/learning_rate--1/FaceSwap/seed-0"
     )
     assert "learning_rate is -1.0" in failure.read_text()
-    assert len(figures(out)) == 1
+    assert len(metrics(out)) == 1
 
     # Further tests may be asked for later: what was trained is not trained again.
     (finished,) = out.rglob("results.json")

@@ -1,38 +1,62 @@
-"""How sure a figure is: people and trainings drawn again, and differences that are more than luck.
+"""How sure a metric is: people and trainings drawn again, and differences that are more than luck.
 
 Pure functions of predictions; knows no files.
 """
 
-from deepfake_mtl.evaluation.statistics.comparison import (
-    SIGNIFICANCE,
-    Difference,
-    compare,
-    holm,
-)
-from deepfake_mtl.evaluation.statistics.people import People, identity_groups
-from deepfake_mtl.evaluation.statistics.sampled import (
-    FEW_GROUPS,
-    LEVEL,
-    Interval,
-    Sampled,
-    combine,
-    interval,
-    over_seeds,
-)
-from deepfake_mtl.evaluation.statistics.scored import FIGURES, FigureName, Scored
-from deepfake_mtl.evaluation.statistics.weighted import weighted_accuracy, weighted_auc
+from typing import TYPE_CHECKING
+
+from deepfake_mtl.util.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepfake_mtl.evaluation.statistics.bootstrap import ClusterBootstrap, identity_groups
+    from deepfake_mtl.evaluation.statistics.comparison import (
+        SIGNIFICANCE,
+        Difference,
+        compare,
+        holm,
+    )
+    from deepfake_mtl.evaluation.statistics.estimate import (
+        FEW_GROUPS,
+        LEVEL,
+        Estimate,
+        Interval,
+        combine,
+        interval,
+        over_seeds,
+    )
+    from deepfake_mtl.evaluation.statistics.scores import METRICS, MetricName, ScoreSet
+    from deepfake_mtl.evaluation.statistics.weighted import weighted_accuracy, weighted_auc
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "bootstrap": ("ClusterBootstrap", "identity_groups"),
+            "comparison": ("SIGNIFICANCE", "Difference", "compare", "holm"),
+            "estimate": (
+                "FEW_GROUPS",
+                "LEVEL",
+                "Estimate",
+                "Interval",
+                "combine",
+                "interval",
+                "over_seeds",
+            ),
+            "scores": ("METRICS", "MetricName", "ScoreSet"),
+            "weighted": ("weighted_accuracy", "weighted_auc"),
+        },
+    )
 
 __all__ = [
     "FEW_GROUPS",
-    "FIGURES",
     "LEVEL",
+    "METRICS",
     "SIGNIFICANCE",
+    "ClusterBootstrap",
     "Difference",
-    "FigureName",
+    "Estimate",
     "Interval",
-    "People",
-    "Sampled",
-    "Scored",
+    "MetricName",
+    "ScoreSet",
     "combine",
     "compare",
     "holm",

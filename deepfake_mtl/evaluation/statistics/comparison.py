@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deepfake_mtl.evaluation.statistics.sampled import LEVEL, Interval, Sampled, combine
-from deepfake_mtl.evaluation.statistics.student import t_quantile, two_sided_p
+from scipy.special import stdtr  # type: ignore[import-untyped]
+
+from deepfake_mtl.evaluation.statistics.estimate import Estimate, Interval, combine, t_quantile
 
 SIGNIFICANCE: Final = 0.05
 """Below this a corrected p value counts."""
@@ -13,7 +14,7 @@ SIGNIFICANCE: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one figure is above another.
+    """What one metric is above another.
 
     Attributes:
         value: First minus second.
@@ -47,8 +48,8 @@ class Difference:
         )
 
 
-def compare(first: Sampled, second: Sampled) -> Difference:
-    """Compares two figures on the same people.
+def compare(first: Estimate, second: Estimate) -> Difference:
+    """Compares two metrics on the same people.
 
     In every resample the same people are drawn for both, so that it matters little how hard they
     are. The spread between seeds is added for each side by itself. The difference over its standard
@@ -60,17 +61,17 @@ def compare(first: Sampled, second: Sampled) -> Difference:
     groups): four groups cannot show anything at 0.05, however much they agree.
 
     Args:
-        first: A figure; see `deepfake_mtl.evaluation.statistics.Sampled` for what is assumed.
+        first: A metric; see `deepfake_mtl.evaluation.statistics.Estimate` for what is assumed.
         second: The other, of the same resamples.
     """
     difference = combine([(1, first), (-1, second)])
     if difference.people_degrees == 0:
         return Difference(difference.value, None, 1.0, difference.knows_seeds)
     error, degrees = difference.standard_error, difference.degrees
-    margin = t_quantile(LEVEL, degrees) * error
+    margin = t_quantile(degrees) * error
     least = 2.0**-difference.people_degrees
     if error > 0:
-        p_value = max(least, two_sided_p(difference.value / error, degrees))
+        p_value = max(least, 2 * float(stdtr(degrees, -abs(difference.value) / error)))
     else:
         p_value = least if difference.value else 1.0
     return Difference(

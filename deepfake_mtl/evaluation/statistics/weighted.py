@@ -1,4 +1,4 @@
-"""Figures of weighted videos, for many sets of weights at once.
+"""Metrics of weighted videos, for many sets of weights at once.
 
 A resample of the videos is nothing but a weight for each: how many times it was drawn.
 """
@@ -59,7 +59,7 @@ def weighted_accuracy(
         threshold: A video is called fake if its score is at least this.
 
     Returns:
-        Array [B]; NaN where one of the classes has no weight, as with the area, so that all figures
+        Array [B]; NaN where one of the classes has no weight, as with the area, so that all metrics
         of a set of videos are of the same resamples.
     """
     right = ((scores >= threshold) == fake).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The figures of a benchmark: of each configuration and fold, over its seeds."""
+"""The metrics of a benchmark: of each configuration and fold, over its seeds."""
 
 import zlib
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ import numpy as np
 from deepfake_mtl.data.protocol import TestSet, is_in_set
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.statistics import (
-    FigureName,
+    ClusterBootstrap,
+    Estimate,
     Interval,
-    People,
-    Sampled,
-    Scored,
+    MetricName,
+    ScoreSet,
     combine,
     interval,
     over_seeds,
@@ -23,26 +23,26 @@ from deepfake_mtl.experiments.report.runs import Benchmark, Evaluated
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """A figure of one configuration and fold, or its mean over the folds.
+    """A metric of one configuration and fold, or its mean over the folds.
 
     Attributes:
-        by_seed: The figure with each seed that is there; over several folds, that all of them have.
+        by_seed: The metric with each seed that is there; over several folds, that all of them have.
         seeds: Number of seeds that are there; over several folds, the least of them.
         planned: Number of seeds that were planned; over several folds, the least of them.
-        sampled: Their mean, with people and seeds drawn again.
+        estimate: Their mean, with people and seeds drawn again.
         interval: None where there are too few people.
     """
 
     by_seed: Mapping[str, float]
     seeds: int
     planned: int
-    sampled: Sampled
+    estimate: Estimate
     interval: Interval | None
 
     @property
     def mean(self) -> float:
         """Over the seeds."""
-        return self.sampled.value
+        return self.estimate.value
 
     @property
     def deviation(self) -> float | None:
@@ -52,11 +52,11 @@ class Cell:
 
 
 class Cells:
-    """All figures of a benchmark, computed when they are first asked for.
+    """All metrics of a benchmark, computed when they are first asked for.
 
     Args:
         benchmark: The runs.
-        resamples: Number of resamples of the people, the same for every figure.
+        resamples: Number of resamples of the people, the same for every metric.
         seed: Of all draws.
 
     Attributes:
@@ -66,80 +66,80 @@ class Cells:
     def __init__(self, benchmark: Benchmark, resamples: int = 2000, seed: int = 0) -> None:
         self._benchmark = benchmark
         self._seed = seed
-        self._known: dict[tuple[str, str | None, FigureName, TestSet], Cell | None] = {}
+        self._known: dict[tuple[str, str | None, MetricName, TestSet], Cell | None] = {}
         identities = {
             prediction.key: prediction.identities
             for run in benchmark.finished
             if run.test
             for prediction in run.test.predictions
         }
-        self.people = People(identities, resamples, seed)
+        self.bootstrap = ClusterBootstrap(identities, resamples, seed)
 
     def cell(
-        self, configuration: str, fold: str | None, figure: FigureName, of: TestSet = "held_out"
+        self, configuration: str, fold: str | None, metric: MetricName, of: TestSet = "held_out"
     ) -> Cell | None:
-        """A figure of one configuration.
+        """A metric of one configuration.
 
         Args:
             configuration: Its name.
             fold: What was held out, or None for the mean over all folds.
-            figure: Which one.
+            metric: Which one.
             of: Originals against what was held out, or against what was seen.
 
         Returns:
             None if no run has it; for the mean, if any of the folds lacks it, since means over
             different folds cannot be compared.
         """
-        key = configuration, fold, figure, of
+        key = configuration, fold, metric, of
         if key not in self._known:
             make = self._mean if fold is None else self._one
-            self._known[key] = make(configuration, fold or "", figure, of)
+            self._known[key] = make(configuration, fold or "", metric, of)
         return self._known[key]
 
-    def _one(self, configuration: str, fold: str, figure: FigureName, of: TestSet) -> Cell | None:
+    def _one(self, configuration: str, fold: str, metric: MetricName, of: TestSet) -> Cell | None:
         runs = self._benchmark.of(configuration, fold)
         by_seed: dict[str, float] = {}
         draws = []
         for run in runs:
             if run.test is None:
                 continue
-            scored = scored_set(run.test, of)
-            value = scored.value(figure)
+            score_set = scored_set(run.test, of)
+            value = score_set.value(metric)
             if value is not None:
                 by_seed[run.seed] = value
-                draws.append(scored.draws(figure, self.people))
+                draws.append(score_set.draws(metric, self.bootstrap))
         if not by_seed:
             return None
         name = zlib.crc32(f"{configuration}/{fold}".encode())
-        sampled = over_seeds(
-            list(by_seed.values()), np.stack(draws), self.people.groups, self._seed + name
+        estimate = over_seeds(
+            list(by_seed.values()), np.stack(draws), self.bootstrap.groups, self._seed + name
         )
-        return Cell(by_seed, len(by_seed), len(runs), sampled, interval(sampled))
+        return Cell(by_seed, len(by_seed), len(runs), estimate, interval(estimate))
 
-    def _mean(self, configuration: str, _: str, figure: FigureName, of: TestSet) -> Cell | None:
-        cells = [self.cell(configuration, fold, figure, of) for fold in self._benchmark.folds]
+    def _mean(self, configuration: str, _: str, metric: MetricName, of: TestSet) -> Cell | None:
+        cells = [self.cell(configuration, fold, metric, of) for fold in self._benchmark.folds]
         found = [cell for cell in cells if cell is not None]
         if not found or len(found) < len(cells):
             return None
         seeds = [seed for seed in found[0].by_seed if all(seed in cell.by_seed for cell in found)]
-        sampled = combine([(1 / len(found), cell.sampled) for cell in found])
+        estimate = combine([(1 / len(found), cell.estimate) for cell in found])
         return Cell(
             {seed: float(np.mean([cell.by_seed[seed] for cell in found])) for seed in seeds},
             min(cell.seeds for cell in found),
             min(cell.planned for cell in found),
-            sampled,
-            interval(sampled),
+            estimate,
+            interval(estimate),
         )
 
 
-def scored_set(test: Evaluated, of: TestSet) -> Scored:
+def scored_set(test: Evaluated, of: TestSet) -> ScoreSet:
     """The scores of one of the two sets of a test."""
     held_out = test.results["held_out"]
     wanted = [each for each in test.predictions if is_in_set(each.method, held_out, of)]
-    return Scored.of(wanted, test.threshold)
+    return ScoreSet.of(wanted, test.threshold)
 
 
-def scored_method(test: Evaluated, method: str) -> Scored:
+def scored_method(test: Evaluated, method: str) -> ScoreSet:
     """The originals of a test together with one manipulation."""
     wanted = [each for each in test.predictions if each.method in (ORIGINAL, method)]
-    return Scored.of(wanted, test.threshold)
+    return ScoreSet.of(wanted, test.threshold)

@@ -8,7 +8,7 @@ Writes table.md, table.csv, table.tex, report.json and report.html.
 import argparse
 from pathlib import Path
 
-from deepfake_mtl.evaluation.statistics import FIGURES
+from deepfake_mtl.evaluation.statistics import METRICS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", type=Path, metavar="RUNS", help="folder of a benchmark")
     parser.add_argument(
         "--figure",
-        choices=FIGURES,
+        choices=METRICS,
         default="auc",
         help="what configurations are compared by, on the held-out tests (default: %(default)s)",
     )

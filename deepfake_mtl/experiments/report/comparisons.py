@@ -6,8 +6,8 @@ from itertools import combinations
 
 from deepfake_mtl.evaluation.statistics import (
     Difference,
-    FigureName,
-    Sampled,
+    Estimate,
+    MetricName,
     combine,
     compare,
     holm,
@@ -71,13 +71,13 @@ class Comparisons:
     """All comparisons of a report, corrected in two families.
 
     Every two configurations, on the mean over the folds and on each fold, as far as both have
-    figures; and further ones. Means are what a benchmark is made for: that each fold is looked at,
+    metrics; and further ones. Means are what a benchmark is made for: that each fold is looked at,
     too, does not make them less sure.
 
     Args:
         benchmark: The runs.
-        cells: Their figures.
-        figure: What is compared, on the held-out test.
+        cells: Their metrics.
+        metric: What is compared, on the held-out test.
         further: More pairs of sides, to be compared on the mean over the folds.
 
     Attributes:
@@ -88,11 +88,11 @@ class Comparisons:
         self,
         benchmark: Benchmark,
         cells: Cells,
-        figure: FigureName,
+        metric: MetricName,
         further: Sequence[tuple[Side, Side]] = (),
     ) -> None:
         self._cells = cells
-        self._figure = figure
+        self._metric = metric
         pairs: list[tuple[Side, Side]] = [
             ((first,), (second,)) for first, second in combinations(benchmark.configurations, 2)
         ]
@@ -113,15 +113,15 @@ class Comparisons:
             self.all += [Comparison(*each, p) for each, p in zip(family, corrected, strict=True)]
 
     def find(self, first: Side, second: Side, fold: str | None) -> Comparison | None:
-        """The comparison of two sides as first minus second, or None if a side has no figures."""
+        """The comparison of two sides as first minus second, or None if a side has no metrics."""
         for each in self.all:
             if each.fold == fold and {each.first, each.second} == {first, second}:
                 return each if each.first == first else each.turned()
         return None
 
-    def _side(self, side: Side, fold: str | None) -> Sampled | None:
-        cells = [self._cells.cell(name, fold, self._figure) for name in side]
-        found = [cell.sampled for cell in cells if cell is not None]
+    def _side(self, side: Side, fold: str | None) -> Estimate | None:
+        cells = [self._cells.cell(name, fold, self._metric) for name in side]
+        found = [cell.estimate for cell in cells if cell is not None]
         if len(found) < len(cells):
             return None
-        return combine([(1 / len(found), sampled) for sampled in found])
+        return combine([(1 / len(found), estimate) for estimate in found])

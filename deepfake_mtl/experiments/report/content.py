@@ -16,7 +16,7 @@ SCHEMA_VERSION: Final = 1
 
 
 def content(report: Report) -> dict[str, object]:
-    """Everything in plain values; a figure that does not exist is None."""
+    """Everything in plain values; a metric that does not exist is None."""
     benchmark, setup = report.benchmark, report.setup
     return {
         "schema_version": SCHEMA_VERSION,
@@ -24,7 +24,7 @@ def content(report: Report) -> dict[str, object]:
         "corpora": report.corpora,
         "command": benchmark.command,
         "axes": dict(benchmark.axes),
-        "figure": report.figure,
+        "figure": report.metric,
         "level": LEVEL,
         "groups_of_people": report.groups,
         "resamples": report.resamples,
@@ -74,7 +74,7 @@ def content(report: Report) -> dict[str, object]:
                 {
                     "method": each.method,
                     "measure": each.measure,
-                    "figures_in_percent": dict(each.figures),
+                    "figures_in_percent": dict(each.metrics),
                     "source": each.source,
                     "caveat": each.caveat,
                 }
@@ -87,7 +87,7 @@ def content(report: Report) -> dict[str, object]:
 def _rows(table: Table) -> list[dict[str, object]]:
     return [
         {
-            "figure": table.figure,
+            "figure": table.metric,
             "set": table.of,
             "configuration": name,
             "held_out": fold,
@@ -107,7 +107,7 @@ def _entry(entry: Entry) -> dict[str, object]:
         "mean": cell.mean if cell else None,
         "deviation": cell.deviation if cell else None,
         "interval": _interval(cell.interval if cell else None),
-        "dropped_resamples": cell.sampled.dropped if cell else None,
+        "dropped_resamples": cell.estimate.dropped if cell else None,
         "best": entry.is_best,
         "like_the_best": entry.is_like_best,
     }
@@ -133,11 +133,11 @@ def _robustness(robustness: Robustness) -> Mapping[str, object]:
         "unit": robustness.unit,
         "strengths": list(robustness.strengths),
         "figures": {
-            figure: {
+            metric: {
                 of: {name: list(values) for name, values in lines.items()}
                 for of, lines in sets.items()
             }
-            for figure, sets in robustness.figures.items()
+            for metric, sets in robustness.metrics.items()
         },
     }
 

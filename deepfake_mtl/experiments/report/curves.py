@@ -67,27 +67,27 @@ def mean_conflict(runs: Sequence[Run]) -> list[ConflictRow]:
     return rows
 
 
-CurveFigure = Literal["auc", "recall"]
+CurveMetric = Literal["auc", "recall"]
 """What is drawn over the strength of a treatment: recall shows the fakes that are missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """How a treatment of the test videos changes the figures.
+    """How a treatment of the test videos changes the metrics.
 
     Attributes:
         treatment: What was done to them.
         unit: Of its strength; may be empty.
         strengths: In the order in which they were tested; None is the untreated test, which comes
             first.
-        figures: For each figure, set and configuration a mean over folds and seeds for each
+        metrics: For each metric, set and configuration a mean over folds and seeds for each
             strength; None where there is none.
     """
 
     treatment: str
     unit: str
     strengths: Sequence[float | None]
-    figures: Mapping[CurveFigure, Mapping[TestSet, Mapping[str, Sequence[float | None]]]]
+    metrics: Mapping[CurveMetric, Mapping[TestSet, Mapping[str, Sequence[float | None]]]]
 
 
 def read_robustness(benchmark: Benchmark) -> tuple[list[Robustness], list[str]]:
@@ -128,23 +128,23 @@ def _curves(
     unit: str,
     points: Mapping[float | None, Mapping[str, Sequence[Mapping[str, object]]]],
 ) -> Robustness:
-    def line(configuration: str, of: TestSet, figure: CurveFigure) -> list[float | None]:
+    def line(configuration: str, of: TestSet, metric: CurveMetric) -> list[float | None]:
         return [
-            _mean(_figure(point, of, figure) for point in by_configuration.get(configuration, ()))
+            _mean(_metric(point, of, metric) for point in by_configuration.get(configuration, ()))
             for by_configuration in points.values()
         ]
 
-    figures: tuple[CurveFigure, ...] = ("auc", "recall")
+    metrics: tuple[CurveMetric, ...] = ("auc", "recall")
     return Robustness(
         treatment,
         unit,
         list(points),
         {
-            figure: {
-                of: {name: line(name, of, figure) for name in benchmark.configurations}
+            metric: {
+                of: {name: line(name, of, metric) for name in benchmark.configurations}
                 for of in TEST_SETS
             }
-            for figure in figures
+            for metric in metrics
         },
     )
 
@@ -161,8 +161,8 @@ def _read_points(run: Run) -> list[Mapping[str, object]]:
         for point in points:
             float(str(point["strength"])), str(point["treatment"])
             for of in TEST_SETS:
-                for figure in ("auc", "recall"):
-                    _figure(point, of, figure)
+                for metric in ("auc", "recall"):
+                    _metric(point, of, metric)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeepfakeMTLError(
             f"{path}: cannot be read ({type(error).__name__}: {error})"
@@ -170,13 +170,13 @@ def _read_points(run: Run) -> list[Mapping[str, object]]:
     return points
 
 
-def _figure(point: Mapping[str, object], of: str, figure: str) -> float | None:
+def _metric(point: Mapping[str, object], of: str, metric: str) -> float | None:
     report = point[of]
     if report is None:
         return None
     if not isinstance(report, dict):
         raise TypeError(f"{of} is no report")
-    value = report[figure]
+    value = report[metric]
     return None if value is None else float(value)
 
 

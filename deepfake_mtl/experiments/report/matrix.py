@@ -7,7 +7,7 @@ import numpy as np
 
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.predictions import sort_methods
-from deepfake_mtl.evaluation.statistics import FigureName, Scored
+from deepfake_mtl.evaluation.statistics import MetricName, ScoreSet
 from deepfake_mtl.evaluation.table import seen_methods
 from deepfake_mtl.experiments.report.cells import scored_method
 from deepfake_mtl.experiments.report.runs import Benchmark, Evaluated, Run
@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         name: What it was trained on or without.
-        values: Means over the seeds, a column each; None where there is no figure.
+        values: Means over the seeds, a column each; None where there is no metric.
         held_out: Columns that were not trained on.
     """
 
@@ -73,12 +73,12 @@ def train_by_test(benchmark: Benchmark) -> list[Matrix]:
     return matrices
 
 
-def elsewhere_matrix(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
-    """A figure of all videos of the further tests, a row for each configuration and fold.
+def elsewhere_matrix(benchmark: Benchmark, metric: MetricName) -> Matrix | None:
+    """A metric of all videos of the further tests, a row for each configuration and fold.
 
     Args:
         benchmark: The runs.
-        figure: Which one.
+        metric: Which one.
 
     Returns:
         None if there are no such tests.
@@ -87,7 +87,7 @@ def elsewhere_matrix(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
 
     def value(runs: Sequence[Run], name: str) -> float | None:
         tests = [run.elsewhere[name] for run in runs if name in run.elsewhere]
-        return _mean(Scored.of(test.predictions, test.threshold).value(figure) for test in tests)
+        return _mean(ScoreSet.of(test.predictions, test.threshold).value(metric) for test in tests)
 
     rows = [
         Row(f"{configuration}, without {fold}", values, frozenset())
@@ -95,7 +95,7 @@ def elsewhere_matrix(benchmark: Benchmark, figure: FigureName) -> Matrix | None:
         for fold in benchmark.folds
         if any(values := [value(benchmark.of(configuration, fold), name) for name in names])
     ]
-    return Matrix(figure, names, rows) if rows else None
+    return Matrix(metric, names, rows) if rows else None
 
 
 def as_json(matrix: Matrix) -> Mapping[str, object]:

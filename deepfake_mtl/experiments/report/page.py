@@ -8,14 +8,15 @@ from markupsafe import Markup, escape
 
 from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import ORIGINAL
-from deepfake_mtl.evaluation import figures, table
+from deepfake_mtl.evaluation import table
 from deepfake_mtl.evaluation.conflict_views import Conflict, conflict_views
+from deepfake_mtl.evaluation.pictures import stage_svg
 from deepfake_mtl.evaluation.predictions import sort_methods
 from deepfake_mtl.evaluation.statistics import SIGNIFICANCE
 from deepfake_mtl.experiments.plan import SEED
 from deepfake_mtl.experiments.report import pictures, table_files
 from deepfake_mtl.experiments.report.curves import (
-    CurveFigure,
+    CurveMetric,
     Robustness,
     mean_conflict,
     mean_roc,
@@ -24,7 +25,7 @@ from deepfake_mtl.experiments.report.features import MOST_VIDEOS, Projection
 from deepfake_mtl.experiments.report.matrix import Matrix, Row
 from deepfake_mtl.experiments.report.published import CAVEAT, INCOMPARABLE, PUBLISHED
 from deepfake_mtl.experiments.report.report import Report
-from deepfake_mtl.experiments.report.tables import FIGURE_TITLES, SET_TITLES
+from deepfake_mtl.experiments.report.tables import METRIC_TITLES, SET_TITLES
 from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.html.numbers import ABSENT
 
@@ -76,7 +77,7 @@ def render_page(report: Report, title: str) -> str:
         report=report,
         benchmark=benchmark,
         absent=ABSENT,
-        figure=FIGURE_TITLES[report.figure],
+        metric=METRIC_TITLES[report.metric],
         seeds=benchmark.axes.get(SEED, ["0"]),
         unfinished=[run for run in benchmark.runs if run.test is None],
         key=table_files.KEY,
@@ -141,7 +142,7 @@ def _rocs(report: Report) -> list[_Picture]:
     return found
 
 
-_CURVE_TITLES: Final[Mapping[CurveFigure, str]] = {
+_CURVE_TITLES: Final[Mapping[CurveMetric, str]] = {
     "auc": "AUC",
     "recall": "Fakes called fake at 0.5",
 }
@@ -155,14 +156,14 @@ def _robustness(report: Report, robustness: Robustness) -> _Curves:
         "title": table.words(robustness.treatment),
         "pictures": [
             {
-                "title": f"{_CURVE_TITLES[figure]}, {SET_TITLES[of]}",
+                "title": f"{_CURVE_TITLES[metric]}, {SET_TITLES[of]}",
                 "picture": _markup(
                     pictures.robustness_svg(
-                        list(lines.values()), ticks, label, f"robustness-{place}-{figure}-{of}"
+                        list(lines.values()), ticks, label, f"robustness-{place}-{metric}-{of}"
                     )
                 ),
             }
-            for figure, sets in robustness.figures.items()
+            for metric, sets in robustness.metrics.items()
             for of, lines in sets.items()
         ],
     }
@@ -222,7 +223,7 @@ def _clouds(projections: Sequence[Projection]) -> list[_Cloud]:
 
 def _lines(names: Sequence[str], name: str) -> list[_Line]:
     return [
-        {"name": each, "sample": _markup(figures.stage_svg(place, len(names), f"{name}-{place}"))}
+        {"name": each, "sample": _markup(stage_svg(place, len(names), f"{name}-{place}"))}
         for place, each in enumerate(names)
     ]
 

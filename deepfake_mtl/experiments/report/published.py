@@ -1,4 +1,4 @@
-"""Figures that others published, to stand beside; none of them is ours."""
+"""Metrics that others published, to stand beside; none of them is ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ INCOMPARABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A line of figures.
+    """A line of metrics.
 
     Attributes:
         method: What was tested.
-        measure: What the figures are.
-        figures: By what was held out; in per cent.
+        measure: What the metrics are.
+        metrics: By what was held out; in per cent.
         source: Where the method comes from.
         caveat: What to know about the line, or empty.
     """
 
     method: str
     measure: str
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     source: str
     caveat: str = ""
 
 
-def _figures(
+def _metrics(
     deepfakes: float, faceswap: float, face2face: float, neural_textures: float
 ) -> dict[str, float]:
     return {
@@ -47,15 +47,15 @@ def _figures(
 
 
 PUBLISHED: Final = (
-    Published("Xception", "AUC", _figures(93.9, 51.2, 86.8, 79.7), "arXiv 1610.02357"),
-    Published("Face X-ray", "AUC", _figures(99.5, 93.2, 94.5, 92.5), "arXiv 1912.13458"),
-    Published("LipForensics", "AUC", _figures(99.7, 90.1, 99.7, 99.1), "arXiv 2012.07657"),
-    Published("FTCN", "AUC", _figures(99.8, 99.6, 98.2, 95.6), "arXiv 2108.06693"),
-    Published("RealForensics", "AUC", _figures(100.0, 97.1, 99.7, 99.2), "arXiv 2201.07131"),
+    Published("Xception", "AUC", _metrics(93.9, 51.2, 86.8, 79.7), "arXiv 1610.02357"),
+    Published("Face X-ray", "AUC", _metrics(99.5, 93.2, 94.5, 92.5), "arXiv 1912.13458"),
+    Published("LipForensics", "AUC", _metrics(99.7, 90.1, 99.7, 99.1), "arXiv 2012.07657"),
+    Published("FTCN", "AUC", _metrics(99.8, 99.6, 98.2, 95.6), "arXiv 2108.06693"),
+    Published("RealForensics", "AUC", _metrics(100.0, 97.1, 99.7, 99.2), "arXiv 2201.07131"),
     Published(
         "RealForensics, rerun by others",
         "accuracy at 0.5",
-        _figures(94.3, 70.4, 92.9, 62.9),
+        _metrics(94.3, 70.4, 92.9, 62.9),
         "arXiv 2201.07131 (weights)",
         "The published weights, tested again: with NeuralTextures held out, 62.9 % accuracy go "
         "with 96.3 % AUC.",

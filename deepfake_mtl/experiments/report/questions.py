@@ -126,7 +126,7 @@ def _answer(
             for fold in benchmark.folds
             if not any(run.test for run in benchmark.of(configuration, fold))
         ]
-        why = f"runs missing: {'; '.join(missing)}" if missing else "the figure does not exist"
+        why = f"runs missing: {'; '.join(missing)}" if missing else "the metric does not exist"
         return Answer(question, context, f"Cannot be answered: {why}.", ())
     text = _per_fold(question, sides[0], rests_on) if several else _one(question, *sides, rests_on)
     return Answer(question, context, text, rests_on)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.evaluation import table
-from deepfake_mtl.evaluation.statistics import FEW_GROUPS, FigureName
+from deepfake_mtl.evaluation.statistics import FEW_GROUPS, MetricName
 from deepfake_mtl.experiments.report.cells import Cells
 from deepfake_mtl.experiments.report.comparisons import Comparisons
 from deepfake_mtl.experiments.report.curves import Robustness, read_robustness
@@ -26,11 +26,11 @@ class Report:
 
     Attributes:
         benchmark: The runs.
-        figure: The one that is compared.
+        metric: The one that is compared.
         groups: Number of groups of people in the tests.
         resamples: Number of resamples of them.
-        tables: Configuration x fold; the first is the figure on the held-out tests.
-        comparisons: Of the figure on the held-out tests.
+        tables: Configuration x fold; the first is the metric on the held-out tests.
+        comparisons: Of the metric on the held-out tests.
         answers: To the questions that the paper's claims are.
         matrices: Train x test, one for each configuration.
         elsewhere: Further tests, or None.
@@ -42,7 +42,7 @@ class Report:
     """
 
     benchmark: Benchmark
-    figure: FigureName
+    metric: MetricName
     groups: int
     resamples: int
     tables: Sequence[Table]
@@ -79,12 +79,12 @@ class Report:
         return len(self.benchmark.finished) == len(self.benchmark.runs)
 
 
-def make_report(folder: Path, figure: FigureName, resamples: int = 2000) -> Report:
+def make_report(folder: Path, metric: MetricName, resamples: int = 2000) -> Report:
     """Reads a benchmark and computes everything.
 
     Args:
         folder: That of the benchmark.
-        figure: What is compared.
+        metric: What is compared.
         resamples: Number of resamples of the test people.
 
     Raises:
@@ -92,28 +92,28 @@ def make_report(folder: Path, figure: FigureName, resamples: int = 2000) -> Repo
     """
     benchmark = read_benchmark(folder)
     cells = Cells(benchmark, resamples)
-    comparisons = Comparisons(benchmark, cells, figure, further_sides(benchmark))
-    tables = make_tables(benchmark, cells, figure, comparisons)
+    comparisons = Comparisons(benchmark, cells, metric, further_sides(benchmark))
+    tables = make_tables(benchmark, cells, metric, comparisons)
     robustness, spoiled = read_robustness(benchmark)
     projections, unreadable = read_projections(benchmark)
     setup = read_setup(benchmark)
     unreadable += spoiled + [message for run in benchmark.runs for message in run.unreadable]
     return Report(
         benchmark,
-        figure,
-        cells.people.groups,
+        metric,
+        cells.bootstrap.groups,
         resamples,
         tables,
         comparisons,
         answer(benchmark, comparisons),
         train_by_test(benchmark),
-        elsewhere_matrix(benchmark, figure),
+        elsewhere_matrix(benchmark, metric),
         robustness,
         projections,
         setup,
         _synthetic(benchmark),
         [
-            *_warnings(benchmark, tables[0], cells.people.groups, setup),
+            *_warnings(benchmark, tables[0], cells.bootstrap.groups, setup),
             *(f"Left out: {message}" for message in unreadable),
         ],
     )
@@ -139,10 +139,10 @@ def _warnings(benchmark: Benchmark, main: Table, groups: int, setup: Setup) -> l
             "Some figures are of a single seed: their intervals leave out what another seed would "
             "give, and no difference to them can be shown."
         )
-    dropped = max((cell.sampled.dropped for cell in cells), default=0)
+    dropped = max((cell.estimate.dropped for cell in cells), default=0)
     if dropped:
         found.append(
-            f"Up to {dropped} of {len(cells[0].sampled.draws)} resamples had no original or no "
+            f"Up to {dropped} of {len(cells[0].estimate.draws)} resamples had no original or no "
             "fake, and were dropped."
         )
     for fold in benchmark.folds:

@@ -255,7 +255,7 @@ def _read_test(place: Path) -> Evaluated:
 
 
 def _require_held_out(test: Evaluated, settings: Mapping[str, str]) -> None:
-    """A figure in the wrong column would be worse than none."""
+    """A metric in the wrong column would be worse than none."""
     if HELD_OUT not in settings:
         return
     planned = settings[HELD_OUT].strip("[]").replace(",", "+").split("+")

@@ -14,7 +14,7 @@ CSV_COLUMNS: Final = (
     *("figure", "set", "configuration", "seeds", "planned", "mean", "deviation", "low", "high"),
     *("best", "like_the_best"),
 )
-"""Columns of ``table.csv`` beside those of the axes; figures are shares in [0, 1]."""
+"""Columns of ``table.csv`` beside those of the axes; metrics are shares in [0, 1]."""
 
 KEY: Final = (
     "In %: mean ± deviation over seeds, and the 95 % interval by people and seeds. Bold: the "
@@ -61,7 +61,7 @@ def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def as_csv(benchmark: Benchmark, tables: Sequence[Table]) -> str:
-    """All tables as one, a line for each figure.
+    """All tables as one, a line for each metric.
 
     Args:
         benchmark: The runs, whose axes become columns; the fold ``held_out`` is empty in means over
@@ -78,7 +78,7 @@ def as_csv(benchmark: Benchmark, tables: Sequence[Table]) -> str:
             for fold, entry in zip(table.folds, entries, strict=True):
                 writer.writerow(
                     [
-                        *(table.figure, table.of, name),
+                        *(table.metric, table.of, name),
                         *(settings[name][axis] for axis in axes),
                         fold or "",
                         *_csv_entry(entry),

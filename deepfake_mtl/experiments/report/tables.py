@@ -1,17 +1,17 @@
-"""The figures of a benchmark, arranged as tables: configuration x fold."""
+"""The metrics of a benchmark, arranged as tables: configuration x fold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from deepfake_mtl.data.protocol import TEST_SETS, TestSet
-from deepfake_mtl.evaluation.statistics import FIGURES, FigureName
+from deepfake_mtl.evaluation.statistics import METRICS, MetricName
 from deepfake_mtl.experiments.report.cells import Cell, Cells
 from deepfake_mtl.experiments.report.comparisons import Comparisons
 from deepfake_mtl.experiments.report.runs import Benchmark
 from deepfake_mtl.html.numbers import ABSENT
 
-FIGURE_TITLES: Final[Mapping[FigureName, str]] = {
+METRIC_TITLES: Final[Mapping[MetricName, str]] = {
     "auc": "AUC",
     "accuracy": "Accuracy at 0.5",
     "accuracy_calibrated": "Accuracy at the calibrated threshold",
@@ -24,7 +24,7 @@ AVERAGE: Final = "average"
 """The name of the column of means over the folds."""
 
 LIKE_THE_BEST: Final = "\N{DAGGER}"
-"""Stands beside a figure that the best one is not shown to be above."""
+"""Stands beside a metric that the best one is not shown to be above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,7 @@ class Entry:
     """One place of a table.
 
     Attributes:
-        cell: The figure, or None if there is none.
+        cell: The metric, or None if there is none.
         planned: Number of seeds that were planned.
         is_best: Whether it is the highest of its column.
         is_like_best: Whether the best one is not shown to be above it; None where that was not
@@ -73,17 +73,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A figure of all configurations and folds.
+    """A metric of all configurations and folds.
 
     Attributes:
-        figure: Which one.
+        metric: Which one.
         of: Of which videos.
         folds: The columns; None is the mean over the folds.
         rows: For each configuration an entry a column.
         is_tested: Whether differences from the best were tested.
     """
 
-    figure: FigureName
+    metric: MetricName
     of: TestSet
     folds: Sequence[str | None]
     rows: Mapping[str, Sequence[Entry]]
@@ -92,7 +92,7 @@ class Table:
     @property
     def title(self) -> str:
         """What the table is of."""
-        return f"{FIGURE_TITLES[self.figure]}, {SET_TITLES[self.of]}"
+        return f"{METRIC_TITLES[self.metric]}, {SET_TITLES[self.of]}"
 
     @property
     def heads(self) -> list[str]:
@@ -101,26 +101,26 @@ class Table:
 
 
 def make_tables(
-    benchmark: Benchmark, cells: Cells, figure: FigureName, comparisons: Comparisons
+    benchmark: Benchmark, cells: Cells, metric: MetricName, comparisons: Comparisons
 ) -> list[Table]:
-    """Arranges all figures.
+    """Arranges all metrics.
 
     Args:
         benchmark: The runs.
-        cells: Their figures.
-        figure: The one that comes first.
-        comparisons: Of this figure on the held-out tests.
+        cells: Their metrics.
+        metric: The one that comes first.
+        comparisons: Of this metric on the held-out tests.
 
     Returns:
-        For each figure the table of held-out and that of seen manipulations.
+        For each metric the table of held-out and that of seen manipulations.
     """
     folds: list[str | None] = [*benchmark.folds]
     if len(folds) > 1:
         folds.append(None)
     tables = []
-    for name in sorted(FIGURES, key=lambda name: name != figure):
+    for name in sorted(METRICS, key=lambda name: name != metric):
         for of in TEST_SETS:
-            tested = comparisons if (name, of) == (figure, "held_out") else None
+            tested = comparisons if (name, of) == (metric, "held_out") else None
             rows = _rows(benchmark, cells, folds, (name, of), tested)
             tables.append(Table(name, of, folds, rows, tested is not None))
     return tables
@@ -130,7 +130,7 @@ def _rows(
     benchmark: Benchmark,
     cells: Cells,
     folds: Sequence[str | None],
-    of: tuple[FigureName, TestSet],
+    of: tuple[MetricName, TestSet],
     comparisons: Comparisons | None,
 ) -> dict[str, list[Entry]]:
     rows: dict[str, list[Entry]] = {name: [] for name in benchmark.configurations}

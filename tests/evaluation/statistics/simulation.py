@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from deepfake_mtl.evaluation import Prediction
-from deepfake_mtl.evaluation.statistics import People, over_seeds
+from deepfake_mtl.evaluation.statistics import ClusterBootstrap, over_seeds
 
 PERSON, VIDEO, TRAINING = 0.8, 0.6, 0.25  # deviations of logits
 
@@ -37,11 +37,11 @@ def true_auc(shift, deviations=(PERSON, VIDEO)):
     return 0.5 * math.erfc(-shift / spread / math.sqrt(2))
 
 
-def sampled(scored, people: People, figure="auc", seed=0):
+def estimate(scored, people: ClusterBootstrap, metric="auc", seed=0):
     """The mean over trainings that were tested on the same people."""
     return over_seeds(
-        [each.value(figure) for each in scored],
-        np.stack([each.draws(figure, people) for each in scored]),
+        [each.value(metric) for each in scored],
+        np.stack([each.draws(metric, people) for each in scored]),
         people.groups,
         seed,
     )

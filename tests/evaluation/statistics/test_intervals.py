@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from deepfake_mtl.evaluation.statistics import (
-    People,
-    Sampled,
-    Scored,
+    ClusterBootstrap,
+    Estimate,
+    ScoreSet,
     combine,
     compare,
     holm,
@@ -12,11 +13,11 @@ from deepfake_mtl.evaluation.statistics import (
     over_seeds,
 )
 from tests.evaluation.statistics import simulation
-from tests.evaluation.statistics.simulation import TRAINING, sampled, true_auc
+from tests.evaluation.statistics.simulation import TRAINING, estimate, true_auc
 
 
 def people_of(made, resamples=400):
-    return People({each.key: each.identities for each in made}, resamples)
+    return ClusterBootstrap({each.key: each.identities for each in made}, resamples)
 
 
 def holds(found, truth):
@@ -33,10 +34,10 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(people, shift, least):
     hits, naive = [], []
     for _ in range(200):
         made = simulation.predictions(generator, people, shift=shift)
-        scored = [Scored.of(made, None)]
-        hits.append(holds(interval(sampled(scored, people_of(made))), true_auc(shift)))
-        alone = People({each.key: () for each in made}, 400)
-        naive.append(holds(interval(sampled(scored, alone)), true_auc(shift)))
+        scored = [ScoreSet.of(made, None)]
+        hits.append(holds(interval(estimate(scored, people_of(made))), true_auc(shift)))
+        alone = ClusterBootstrap({each.key: () for each in made}, 400)
+        naive.append(holds(interval(estimate(scored, alone)), true_auc(shift)))
     assert least <= np.mean(hits) <= 0.99
     if shift == 2.5:  # videos are not independent: it matters who is drawn
         assert np.mean(naive) < np.mean(hits)
@@ -50,7 +51,7 @@ def trainings(generator, faces, shift, seeds):
         )
         for _ in range(seeds)
     ]
-    return made[0], [Scored.of(each, None) for each in made]
+    return made[0], [ScoreSet.of(each, None) for each in made]
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
@@ -62,7 +63,7 @@ def test_the_interval_of_a_mean_over_seeds_is_of_other_trainings_too(seeds):
     for _ in range(300):
         faces = generator.normal(0, simulation.PERSON, 40)
         made, scored = trainings(generator, faces, 1.2, seeds)
-        hits.append(holds(interval(sampled(scored, people_of(made))), truth))
+        hits.append(holds(interval(estimate(scored, people_of(made))), truth))
     assert 0.9 <= np.mean(hits) <= 0.995
 
 
@@ -78,8 +79,8 @@ def test_equal_configurations_are_seldom_told_apart(seeds, folds, people):
             cells = []
             for fold in range(folds):
                 made, scored = trainings(generator, faces, 1.2, seeds)
-                cells.append(sampled(scored, people_of(made, 200), seed=fold))
-                alone.append(sampled(scored[:1], people_of(made, 200)))
+                cells.append(estimate(scored, people_of(made, 200), seed=fold))
+                alone.append(estimate(scored[:1], people_of(made, 200)))
             sides.append(combine([(1 / folds, cell) for cell in cells]))
         difference = compare(*sides)
         p_values.append(difference.p_value)
@@ -98,7 +99,7 @@ def test_a_large_difference_is_found_with_its_size():
         faces = generator.normal(0, simulation.PERSON, 40)
         (made, better), (_, worse) = (trainings(generator, faces, shift, 3) for shift in (2.6, 0.8))
         people = people_of(made)
-        difference = compare(sampled(better, people, seed=1), sampled(worse, people, seed=2))
+        difference = compare(estimate(better, people, seed=1), estimate(worse, people, seed=2))
         found.append(difference.is_shown(difference.p_value))
         assert difference.value > 0
     assert np.mean(found) > 0.8
@@ -108,7 +109,7 @@ def test_the_same_people_are_drawn_for_both_sides():
     generator = np.random.default_rng(5)
     made = simulation.predictions(generator, 30)
     people = people_of(made)
-    once, twice = (sampled([Scored.of(made, None)] * 2, people, seed=seed) for seed in (1, 2))
+    once, twice = (estimate([ScoreSet.of(made, None)] * 2, people, seed=seed) for seed in (1, 2))
     difference = compare(once, twice)
     assert difference.value == 0
     assert difference.interval.high == pytest.approx(0, abs=1e-12)
@@ -146,16 +147,33 @@ def test_the_spread_of_seeds_adds_up():
     assert mean.people_degrees == 49
 
 
+@pytest.mark.parametrize("degrees", [8, 69, 4000])
+def test_intervals_and_p_values_are_those_of_student(degrees):
+    draws = np.random.default_rng(0).normal(0.8, 0.02, 999)
+    first = Estimate(0.8, draws, draws, degrees, ())
+    second = Estimate(0.76, np.full(999, 0.76), np.full(999, 0.76), degrees, ())
+    difference, error = compare(first, second), draws.std(ddof=1)
+    chance = 2 * stats.t.sf(0.04 / error, degrees)
+    assert difference.p_value == pytest.approx(max(chance, 2.0**-degrees), rel=1e-6)
+    assert compare(second, first).p_value == difference.p_value
+    margin = stats.t.ppf(0.975, degrees) * error
+    bounds = difference.interval
+    assert (bounds.low, bounds.high) == pytest.approx((0.04 - margin, 0.04 + margin))
+    tail = stats.norm.sf(stats.t.ppf(0.975, degrees))
+    found = interval(first)
+    assert (found.low, found.high) == pytest.approx(np.quantile(draws, [tail, 1 - tail]))
+
+
 def test_resamples_without_a_class_are_dropped_and_counted():
     made = simulation.predictions(np.random.default_rng(0), people=3, videos=1)
     lonely = [each for each in made if not each.label or each.identities == ("000",)]
     people = people_of(lonely, 3000)
-    found = sampled([Scored.of(lonely, None)], people)
+    found = estimate([ScoreSet.of(lonely, None)], people)
     # Two groups of three are drawn; the only one with a fake is in none of them in 4 of 9 cases.
     assert found.dropped / 3000 == pytest.approx(4 / 9, abs=0.03)
     assert 0 <= interval(found).low <= interval(found).high <= 1
     rare = np.full(10, np.nan)
-    assert interval(Sampled(0.5, rare, rare, 3, ())) is None
+    assert interval(Estimate(0.5, rare, rare, 3, ())) is None
 
 
 def test_holm_as_by_hand():

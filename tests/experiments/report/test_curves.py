@@ -103,7 +103,7 @@ def test_robustness_is_the_mean_over_folds_and_seeds(finished):
                 points = json.loads((run.folder / "robustness.json").read_text())["points"]
                 chosen = [each for each in points if each["treatment"] in ("none", "jpeg")]
                 values.append([each[of]["auc"] for each in chosen])
-        assert jpeg.figures["auc"][of]["binary_con"] == pytest.approx(np.mean(values, axis=0))
+        assert jpeg.metrics["auc"][of]["binary_con"] == pytest.approx(np.mean(values, axis=0))
 
 
 def test_gradients_are_averaged_step_by_step(finished):

@@ -138,11 +138,11 @@ def test_without_an_axis_of_losses_nothing_is_asked(tmp_path):
     assert report.tables[0].folds == ["FaceSwap"]
 
 
-@pytest.mark.parametrize("figure", ["accuracy", "accuracy_calibrated"])
-def test_another_figure_can_be_compared(tmp_path, figure):
+@pytest.mark.parametrize("metric", ["accuracy", "accuracy_calibrated"])
+def test_another_metric_can_be_compared(tmp_path, metric):
     runs = made_up.write_benchmark(tmp_path, made_up.LOSSES[:2], ("FaceSwap",), videos=8)
-    report = make_report(runs, figure, resamples=50)
-    assert (report.tables[0].figure, report.tables[0].of) == (figure, "held_out")
+    report = make_report(runs, metric, resamples=50)
+    assert (report.tables[0].metric, report.tables[0].of) == (metric, "held_out")
     assert report.tables[0].is_tested
     assert not report.tables[1].is_tested
     assert len(report.tables) == 6

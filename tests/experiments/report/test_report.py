@@ -41,7 +41,7 @@ def test_a_cell_can_be_computed_again_from_predictions(finished, tmp_path):
         "held_out": {ORIGINAL, "FaceSwap"},
         "seen": {ORIGINAL, "Deepfakes", "Face2Face", "NeuralTextures"},
     }
-    figures = {
+    metrics = {
         "auc": sk.roc_auc_score,
         "accuracy": lambda labels, scores: sk.accuracy_score(labels, scores >= 0.5),
         "accuracy_calibrated": lambda labels, scores: sk.accuracy_score(
@@ -50,9 +50,9 @@ def test_a_cell_can_be_computed_again_from_predictions(finished, tmp_path):
     }
     checked = 0
     for of, methods in sets.items():
-        for name, figure in figures.items():
+        for name, metric in metrics.items():
             expected = [
-                figure(*read(finished / f"binary_con/FaceSwap/seed-{seed}", methods))
+                metric(*read(finished / f"binary_con/FaceSwap/seed-{seed}", methods))
                 for seed in (0, 1)
             ]
             (row,) = [

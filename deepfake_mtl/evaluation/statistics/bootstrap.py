@@ -31,8 +31,8 @@ def identity_groups(identities: Mapping[str, Sequence[str]]) -> dict[str, int]:
     }
 
 
-class People:
-    """The groups of people in a test, drawn again for every figure in the same way.
+class ClusterBootstrap:
+    """The groups of people in a test, drawn again for every metric in the same way.
 
     One group fewer is drawn than there are (with replacement): the variance of a mean over such
     draws is that of the mean itself, whereas as many draws as groups give one that is too small by

@@ -1,4 +1,4 @@
-"""A figure together with what it is when people and trainings are drawn again.
+"""A metric together with what it is when people and trainings are drawn again.
 
 What is assumed: the test people are a random sample of people, group by group, and the same in
 every run; the trainings (seeds) of a configuration and fold are a random sample of its possible
@@ -12,11 +12,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from deepfake_mtl.evaluation.statistics.student import normal_tail, t_quantile
+from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]
 
 LEVEL: Final = 0.95
-"""The chance with which an interval is to hold the true figure."""
+"""The chance with which an interval is to hold the true metric."""
 
 
 FEW_GROUPS: Final = 20
@@ -37,11 +36,11 @@ class SeedNoise:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sampled:
-    """A figure, a mean of figures, or a difference between them.
+class Estimate:
+    """A metric, a mean of metrics, or a difference between them.
 
     Attributes:
-        value: The figure on all people, the mean over all seeds.
+        value: The metric on all people, the mean over all seeds.
         draws: Array [B]: with people and seeds drawn again; NaN where it does not exist.
         people_draws: Array [B]: with the same draws of people, and all seeds.
         people_degrees: Degrees of freedom: number of groups of people - 1.
@@ -92,7 +91,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where the true figure is, with a chance of `LEVEL`."""
+    """Where the true metric is, with a chance of `LEVEL`."""
 
     low: float
     high: float
@@ -100,15 +99,15 @@ class Interval:
 
 def over_seeds(
     values: Sequence[float], draws: NDArray[np.float64], groups: int, seed: int
-) -> Sampled:
-    """The mean of a figure over the seeds of one configuration and fold.
+) -> Estimate:
+    """The mean of a metric over the seeds of one configuration and fold.
 
     People are drawn jointly: in a resample, all seeds are tested on the same people. Of S seeds
-    S - 1 are drawn, for the reason given at `deepfake_mtl.evaluation.statistics.People`; a single
-    seed stands as it is, and what another would have given is in no interval.
+    S - 1 are drawn, for the reason given at `deepfake_mtl.evaluation.statistics.ClusterBootstrap`;
+    a single seed stands as it is, and what another would have given is in no interval.
 
     Args:
-        values: S figures, S >= 1.
+        values: S metrics, S >= 1.
         draws: Array [S, B]: the same with people drawn again.
         groups: Number of groups of people.
         seed: Of drawing the seeds: another for every configuration and fold.
@@ -120,7 +119,7 @@ def over_seeds(
         counts = generator.multinomial(number - 1, np.full(number, 1 / number), size=resamples)
         redrawn = (counts.T * draws).sum(axis=0) / (number - 1)
         noise = SeedNoise(float(np.var(values, ddof=1)) / number, number - 1)
-    return Sampled(
+    return Estimate(
         value=float(np.mean(values)),
         draws=redrawn,
         people_draws=draws.mean(axis=0),
@@ -129,13 +128,13 @@ def over_seeds(
     )
 
 
-def combine(parts: Sequence[tuple[float, Sampled]]) -> Sampled:
+def combine(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
     """A weighted sum: a mean over folds (weights 1 / folds), or a difference (weights 1 and -1).
 
     Args:
-        parts: Weights and figures of the same resamples; at least one.
+        parts: Weights and metrics of the same resamples; at least one.
     """
-    return Sampled(
+    return Estimate(
         value=sum(weight * part.value for weight, part in parts),
         draws=np.sum([weight * part.draws for weight, part in parts], axis=0),
         people_draws=np.sum([weight * part.people_draws for weight, part in parts], axis=0),
@@ -148,11 +147,20 @@ def combine(parts: Sequence[tuple[float, Sampled]]) -> Sampled:
     )
 
 
-def interval(sampled: Sampled) -> Interval | None:
+def t_quantile(degrees: float) -> float:
+    """Return how far from 0 Student's variable is at most, with a chance of `LEVEL`.
+
+    Args:
+        degrees: Degrees of freedom, above 0.
+    """
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
+
+
+def interval(estimate: Estimate) -> Interval | None:
     """The interval between two percentiles of the draws, which are expanded for small samples.
 
-    Percentiles stay within [0, 1] and are as skewed as the figure; BCa would need every group to be
-    left out once for each run, and corrects a bias that figures of this kind hardly have. The
+    Percentiles stay within [0, 1] and are as skewed as the metric; BCa would need every group to be
+    left out once for each run, and corrects a bias that metrics of this kind hardly have. The
     percentiles are those of the normal distribution at the quantiles of Student's (Hesterberg 2015,
     The American Statistician 69, 371-386): with few groups or seeds, plain ones are too narrow.
     These still are with fewer than `FEW_GROUPS` groups: in simulations with eight, nominal 95 %
@@ -161,9 +169,9 @@ def interval(sampled: Sampled) -> Interval | None:
     Returns:
         None if there is but one group, or if most of the resamples lack one of the classes.
     """
-    draws = sampled.draws[~np.isnan(sampled.draws)]
-    if sampled.people_degrees == 0 or 2 * len(draws) < len(sampled.draws):
+    draws = estimate.draws[~np.isnan(estimate.draws)]
+    if estimate.people_degrees == 0 or 2 * len(draws) < len(estimate.draws):
         return None
-    tail = normal_tail(t_quantile(LEVEL, sampled.degrees))
+    tail = float(ndtr(-t_quantile(estimate.degrees)))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(low), float(high))

@@ -1,4 +1,4 @@
-"""The scores of one detector on one set of videos, and the figures that are resampled."""
+"""The scores of one detector on one set of videos, and the metrics that are resampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.evaluation.predictions import Prediction
-from deepfake_mtl.evaluation.statistics.people import People
+from deepfake_mtl.evaluation.statistics.bootstrap import ClusterBootstrap
 from deepfake_mtl.evaluation.statistics.weighted import weighted_accuracy, weighted_auc
 
-FigureName = Literal["auc", "accuracy", "accuracy_calibrated"]
-FIGURES: Final[tuple[FigureName, ...]] = get_args(FigureName)
+MetricName = Literal["auc", "accuracy", "accuracy_calibrated"]
+METRICS: Final[tuple[MetricName, ...]] = get_args(MetricName)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
+class ScoreSet:
     """The scores of one detector on one set of videos.
 
     Attributes:
@@ -33,7 +33,7 @@ class Scored:
     threshold: float | None
 
     @classmethod
-    def of(cls, predictions: Sequence[Prediction], threshold: float | None) -> "Scored":
+    def of(cls, predictions: Sequence[Prediction], threshold: float | None) -> "ScoreSet":
         """Takes the scores of predictions, which are put in the order of their keys."""
         ordered = sorted(predictions, key=lambda each: each.key)
         return cls(
@@ -43,27 +43,27 @@ class Scored:
             threshold=threshold,
         )
 
-    def value(self, figure: FigureName) -> float | None:
-        """The figure, or None where there is none: one class alone, or no threshold."""
-        value = float(self._figures(figure, np.ones((1, len(self.keys))))[0])
+    def value(self, metric: MetricName) -> float | None:
+        """The metric, or None where there is none: one class alone, or no threshold."""
+        value = float(self._metrics(metric, np.ones((1, len(self.keys))))[0])
         return None if np.isnan(value) else value
 
-    def draws(self, figure: FigureName, people: People) -> NDArray[np.float64]:
-        """The figure of every resample of the people.
+    def draws(self, metric: MetricName, bootstrap: ClusterBootstrap) -> NDArray[np.float64]:
+        """The metric of every resample of the people.
 
         Args:
-            figure: Which one.
-            people: Must know all videos of this set.
+            metric: Which one.
+            bootstrap: The people; must know all videos of this set.
 
         Returns:
             Array [resamples]; NaN where a resample lacks one of the classes.
         """
-        return self._figures(figure, people.weights(self.keys))
+        return self._metrics(metric, bootstrap.weights(self.keys))
 
-    def _figures(self, figure: FigureName, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        if figure == "auc":
+    def _metrics(self, metric: MetricName, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        if metric == "auc":
             return weighted_auc(self.scores, self.fake, weights)
-        threshold = 0.5 if figure == "accuracy" else self.threshold
+        threshold = 0.5 if metric == "accuracy" else self.threshold
         if threshold is None:
             return np.full(len(weights), np.nan)
         return weighted_accuracy(self.scores, self.fake, weights, threshold)
