@@ -1,4 +1,4 @@
-"""Files of tests and of benchmarks: their names, and how they are written whole or not at all."""
+"""Files of a test: their names, and how they are written whole or not at all."""
 
 import os
 from pathlib import Path
@@ -6,16 +6,8 @@ from typing import Final
 
 from deepfake_mtl.util.files import replace
 
-PLAN: Final = "plan.json"
-"""What a benchmark is to run; beside the folders of its runs."""
-PLAN_VERSION: Final = 1
-
 RESULTS: Final = "results.json"
 """What a test found."""
-
-ROBUSTNESS: Final = "robustness.json"
-"""What tests on degraded videos found."""
-ROBUSTNESS_VERSION: Final = 1
 
 PREDICTIONS: Final = "predictions.csv"
 """The score of each video of a test."""
@@ -25,9 +17,6 @@ PAGE: Final = "results.html"
 
 FEATURES: Final = "features.npz"
 """Features of the test videos."""
-
-FAILURE: Final = "failure.txt"
-"""Why a run of a benchmark failed."""
 
 
 def write_whole(path: Path, text: str) -> Path:

@@ -9,14 +9,8 @@ from typing import Literal, TypedDict
 
 from deepfake_mtl.configuration import find_config
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import (
-    FAILURE,
-    PLAN,
-    PLAN_VERSION,
-    RESULTS,
-    ROBUSTNESS,
-    write_whole,
-)
+from deepfake_mtl.evaluation.files import RESULTS, write_whole
+from deepfake_mtl.experiments.files import FAILURE, PLAN, PLAN_VERSION, ROBUSTNESS
 from deepfake_mtl.experiments.plan import Plan, Run, make_plan
 from deepfake_mtl.run_folder import is_tested, results_folder
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import RESULTS, ROBUSTNESS, ROBUSTNESS_VERSION, write_whole
+from deepfake_mtl.evaluation.files import RESULTS, write_whole
+from deepfake_mtl.experiments.files import ROBUSTNESS, ROBUSTNESS_VERSION
 from deepfake_mtl.run_folder import is_tested, read_results, results_folder
 
 PASSES_ON: Final = True

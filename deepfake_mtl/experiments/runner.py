@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
-from deepfake_mtl.evaluation.files import FAILURE, ROBUSTNESS, write_whole
+from deepfake_mtl.evaluation.files import write_whole
+from deepfake_mtl.experiments.files import FAILURE, ROBUSTNESS
 from deepfake_mtl.experiments.folder import Base, state_of
 from deepfake_mtl.experiments.locks import locked_command, own_run
 from deepfake_mtl.experiments.plan import Run

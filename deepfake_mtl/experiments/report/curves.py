@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepfake_mtl.data.protocol import TEST_SETS, TestSet
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
-from deepfake_mtl.evaluation.files import ROBUSTNESS, ROBUSTNESS_VERSION
+from deepfake_mtl.experiments.files import ROBUSTNESS, ROBUSTNESS_VERSION
 from deepfake_mtl.experiments.report.cells import scored_set
 from deepfake_mtl.experiments.report.runs import Benchmark, Run
 from deepfake_mtl.metrics.alarms import count_alarms

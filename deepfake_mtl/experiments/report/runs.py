@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.files import FAILURE, FEATURES, PLAN, PLAN_VERSION, RESULTS
+from deepfake_mtl.evaluation.files import FEATURES, PREDICTIONS, RESULTS
 from deepfake_mtl.evaluation.predictions import Prediction, read_predictions
 from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results
+from deepfake_mtl.experiments.files import FAILURE, PLAN, PLAN_VERSION
 from deepfake_mtl.experiments.plan import HELD_OUT, LOSSES, SEED
 
 State = Literal["finished", "failed", "missing"]
@@ -226,7 +227,7 @@ def _read_state(
     place: Path, settings: Mapping[str, str]
 ) -> tuple[State, str | None, Evaluated | None]:
     failure = place / FAILURE
-    if (place / RESULTS).is_file() and (place / "predictions.csv").is_file():
+    if (place / RESULTS).is_file() and (place / PREDICTIONS).is_file():
         try:
             test = _read_test(place)
             _require_held_out(test, settings)
