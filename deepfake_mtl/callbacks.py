@@ -85,7 +85,9 @@ class ResultsWriter(Callback):
         if not trainer.is_global_zero:
             return
         datamodule, detector = _datamodule(trainer), _detector(pl_module)
-        predictions = _predictions(datamodule, "test", detector.test_table, detector.output_names)
+        predictions = _predictions(
+            datamodule, "test", detector.test_table, detector.network.column_names
+        )
         results = self._results(trainer, datamodule, detector, predictions)
         folder = self.place_of_test(trainer)
         write_predictions(folder, predictions)
@@ -107,7 +109,7 @@ class ResultsWriter(Callback):
             return
         detector = _detector(pl_module)
         predictions = _predictions(
-            _datamodule(trainer), "predict", detector.predict_table, detector.output_names
+            _datamodule(trainer), "predict", detector.predict_table, detector.network.column_names
         )
         part = _part(trainer.num_predict_batches, trainer.predict_dataloaders)
         folder = self.folder / "predict"
@@ -220,11 +222,15 @@ class GradientConflictMonitor(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the losses of the detector, where tasks share its encoder."""
         detector = _detector(pl_module)
-        if self._every_n_steps == 0 or len(detector.tasks) == 1 or detector.separate_encoders:
+        if (
+            self._every_n_steps == 0
+            or len(detector.network.tasks) == 1
+            or detector.separate_encoders
+        ):
             return
         stages = {
             name: parameters
-            for name, parameters in detector.encoder.stages().items()
+            for name, parameters in detector.network.encoder.stages().items()
             if any(parameter.requires_grad for parameter in parameters)
         }
         meter = self._meter = ConflictMeter(stages)
@@ -300,7 +306,7 @@ class FeatureWriter(Callback):
         """Listen to the encoder."""
         if not self._write:
             return
-        encoder = _detector(pl_module).encoder
+        encoder = _detector(pl_module).network.encoder
 
         def keep(_module: torch.nn.Module, _inputs: object, features: Tensor) -> None:
             self._latest = features

@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 import pytorch_lightning as pl
@@ -33,6 +32,7 @@ from deepfake_mtl.metrics import (
     VideoTable,
     binary_report,
     calibrate_threshold,
+    fake_probability,
 )
 from deepfake_mtl.models import (
     S3D,
@@ -43,6 +43,7 @@ from deepfake_mtl.models import (
     without_pretrained,
 )
 from deepfake_mtl.monitors import refuse_missing, refuse_unknown
+from deepfake_mtl.network import MultiTaskNetwork, current_names, network_state
 from deepfake_mtl.optimization import (
     Interval,
     OptimizerFactory,
@@ -88,14 +89,14 @@ _log = logging.getLogger(__name__)
 class Detector(pl.LightningModule):
     """A video encoder shared by several tasks (arXiv 2308.13503).
 
-    The first task is the primary one: its first readout's probability of fake is the score of a
+    The first task is the primary one: its first predictor's probability of fake is the score of a
     clip. The score of a video is the mean over its clips.
 
     A batch is a `deepfake_mtl.data.datamodule.ClipBatch`, or any mapping with the same keys.
     Validation logs figures of videos as ``val/auc`` and so on. Test logs them as
     ``test/held_out/auc`` for originals against held-out manipulations and ``test/seen/auc`` for
     originals against the others; a figure that does not exist is NaN in logs. Figures of further
-    readouts are logged as ``val/<readout>/auc``.
+    predictors are logged as ``val/<predictor>/auc``.
 
     The threshold that is best on validation videos (balanced accuracy) is kept in the checkpoint.
     After a test, ``test_table`` holds the scores of videos, after a prediction ``predict_table``.
@@ -191,7 +192,14 @@ class Detector(pl.LightningModule):
         self.moco = moco
         self.compile_encoder = compile_encoder
         self.loss_observers: list[LossObserver] = []
-        self._build_models(encoder or S3D(), tasks or [BinaryCrossEntropy()])
+        self.network = MultiTaskNetwork(
+            encoder or S3D(),
+            tasks or [BinaryCrossEntropy()],
+            moco,
+            separate_encoders=separate_encoders,
+        )
+        self._build_key_encoders()
+        self.register_load_state_dict_pre_hook(_take_older_names)  # type: ignore[no-untyped-call]
         self._build_balance(balance)
         self._build_metrics()
         self.register_buffer("threshold", torch.tensor(0.5))
@@ -206,30 +214,22 @@ class Detector(pl.LightningModule):
             return super().load_from_checkpoint(*args, **kwargs)
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
-        """Turn clips (uint8, B x 3 x T x H x W) into probabilities by name of the readout.
-
-        Returns:
-            For each readout a float32 tensor, B x classes; the first class is what is real.
-        """
-        outputs: dict[str, Tensor] = {}
-        for encoder, _, tasks in self._branches():
-            features = encoder(clip)
-            for task in tasks:
-                outputs.update(task.readouts(features))
-        return {name: outputs[name] for name, _ in self._readouts()}
+        """Turn clips into probabilities; see `deepfake_mtl.network.MultiTaskNetwork.forward`."""
+        outputs: dict[str, Tensor] = self.network(clip)
+        return outputs
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor | None:  # noqa: ARG002
         """Return the loss of a batch; under gradient surgery make the step of the optimizer."""
         self._check_batch(batch)
         queries: list[Tensor] = []
         steps: dict[str, TaskStep] = {}
-        for encoder, key_encoder, tasks in self._branches():
-            features = self._features(encoder, key_encoder, batch)
+        for branch, encoder, tasks in self.network.branches():
+            features = self._features(encoder, self._key_encoder(branch), batch)
             queries += [each for each in (features.first, features.second) if each is not None]
             for task in tasks:
                 steps[task.name] = task.learn(features, batch[task.label])
         # In the order of the tasks, whatever that of the branches.
-        losses = {task.name: steps[task.name].loss for task in self._tasks()}
+        losses = {task.name: steps[task.name].loss for task in self.network.task_list}
         factors = self.balance.factors()
         weighted = {name: factors[name] * loss for name, loss in losses.items()}
         for observe in self.loss_observers:
@@ -249,10 +249,10 @@ class Detector(pl.LightningModule):
             self._check_batch(batch)
         clips = len(batch["clip"])
         outputs: dict[str, Tensor] = {}
-        for encoder, _, tasks in self._branches():
+        for _, encoder, tasks in self.network.branches():
             features = encoder(batch["clip"])
             for task in tasks:
-                outputs.update(task.readouts(features))
+                outputs.update(task.predict(features))
                 if clips:
                     figures = task.validation_figures(features, batch[task.label])
                     for name, figure in figures.items():
@@ -302,7 +302,7 @@ class Detector(pl.LightningModule):
         batch: Mapping[str, Tensor],
         batch_idx: int,  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Score the clips of a batch, and return the probabilities of each readout."""
+        """Score the clips of a batch, and return the probabilities of each predictor."""
         outputs: dict[str, Tensor] = self(batch["clip"])
         self._collect(outputs, batch, self.predict_scores)
         return {"video": batch["video"], "clip_index": batch["clip_index"], **outputs}
@@ -337,11 +337,11 @@ class Detector(pl.LightningModule):
             device = self.trainer.strategy.root_device
             warn_of_slow_precision(str(self.trainer.precision), device)
         if self.key_encoders and self.moco.batch_norm_remedy == "sync":
-            check_batch_norm_remedy("sync", self.encoder, self.trainer.world_size)
+            check_batch_norm_remedy("sync", self.network.encoder, self.trainer.world_size)
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
         if self.compile_encoder:
-            for encoder, key_encoder, _ in self._branches():
-                for network in (encoder, key_encoder):
+            for branch, encoder, _ in self.network.branches():
+                for network in (encoder, self._key_encoder(branch)):
                     if network is not None:
                         network.compile()
 
@@ -382,9 +382,11 @@ class Detector(pl.LightningModule):
             return super().load_state_dict(state_dict, strict=strict, assign=assign)
         except RuntimeError as error:
             there = dict.fromkeys(
-                name.split(".")[1] for name in state_dict if name.startswith("tasks.")
+                name.split(".")[1]
+                for name in network_state(state_dict)
+                if name.startswith("tasks.")
             )
-            here = [task.name for task in self._tasks()]
+            here = list(self.network.tasks)
             raise CheckpointError(
                 f"the checkpoint does not fit this detector: its tasks are {', '.join(there)}, "
                 f"here they are {', '.join(here)}; or their layers or the encoder differ. Give "
@@ -402,7 +404,7 @@ class Detector(pl.LightningModule):
                 are not finite.
         """
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            wrong = describe_not_finite(checkpoint["state_dict"], self._infinite)
+            wrong = describe_not_finite(current_names(checkpoint["state_dict"]), self._infinite)
             if wrong:
                 raise CheckpointError(
                     f"the checkpoint is of a training that had diverged: not all of {wrong} is "
@@ -442,7 +444,9 @@ class Detector(pl.LightningModule):
                 f"moco.batch_norm_remedy is {self.moco.batch_norm_remedy!r}, but no task is "
                 "contrastive, so that there are no keys to leak: use 'none'"
             )
-        check_batch_norm_remedy(self.moco.batch_norm_remedy, self.encoder, self.trainer.world_size)
+        check_batch_norm_remedy(
+            self.moco.batch_norm_remedy, self.network.encoder, self.trainer.world_size
+        )
         if self.moco.batch_norm_remedy == "sync" and self.device.type == "cpu":
             raise ConfigurationError(
                 "PyTorch has SyncBatchNorm on accelerators only: use 'shuffle' on the CPU"
@@ -473,11 +477,11 @@ class Detector(pl.LightningModule):
         """Refuse monitors that are known to have nothing to compare, before the first step."""
         names = {
             f"{'val' if position == 0 else f'val/{name}'}/{figure}"
-            for position, (name, _) in enumerate(self._readouts())
+            for position, name in enumerate(self.network.classes)
             for figure in (_PRIMARY_FIGURES if position == 0 else _FIGURES)
         }
         if type(self) is Detector:
-            tasks = tuple(f"val/{task.name}/" for task in self._tasks())
+            tasks = tuple(f"val/{name}/" for name in self.network.tasks)
             refuse_unknown(self.trainer, names, ("train/", "conflict/", "lr-", *tasks))
         datamodule, batches = self._datamodule(), self.trainer.num_val_batches
         if datamodule is None or not batches or not batches[0]:
@@ -508,7 +512,7 @@ class Detector(pl.LightningModule):
         Raises:
             ConfigurationError: One of them cannot be made, or an option would do nothing.
         """
-        heads = [p for p in self.tasks.parameters() if p.requires_grad]
+        heads = [p for p in self.network.tasks.parameters() if p.requires_grad]
         balance = list(self.balance.parameters())
         others = {id(p) for p in (*heads, *balance)}
         encoders = [p for p in self.parameters() if p.requires_grad and id(p) not in others]
@@ -539,13 +543,7 @@ class Detector(pl.LightningModule):
     @property
     def backbone(self) -> nn.Module:
         """The encoders, by the name that Lightning's BackboneFinetuning knows them by."""
-        return nn.ModuleList([self.encoder, *self.other_encoders.values()])
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the columns of a table's outputs: the score, then each readout's classes."""
-        names = [f"{name}/{label}" for name, classes in self._readouts() for label in classes]
-        return ("score", *names)
+        return nn.ModuleList([branch.encoder for branch in self.network.branches()])
 
     @property
     def contrasts(self) -> bool:
@@ -594,27 +592,15 @@ class Detector(pl.LightningModule):
                 "it what is"
             )
 
-    def _build_models(self, encoder: Encoder, tasks: Sequence[Task]) -> None:
-        names = [task.name for task in tasks]
-        if len(set(names)) < len(names):
-            raise ConfigurationError(f"each task is to stand once in the list, got {names}")
-        # The primary task's, or that of all.
-        self.encoder = encoder
-        for task in tasks:
-            task.build(encoder.feature_dim, self.moco)
-        self.tasks = nn.ModuleDict(dict(zip(names, tasks, strict=True)))
-        others = names[1:] if self.separate_encoders else []
-        self.other_encoders = nn.ModuleDict({name: deepcopy(encoder) for name in others})
+    def _build_key_encoders(self) -> None:
         self.key_encoders = nn.ModuleDict()
-        for task in tasks:
-            owner = task.name if task.name in self.other_encoders else names[0]
-            if isinstance(task, ContrastiveTask) and owner not in self.key_encoders:
-                self.key_encoders[owner] = MomentumCopy(
-                    encoder, average_statistics=self.moco.batch_norm_remedy == "average"
-                )
+        average = self.moco.batch_norm_remedy == "average"
+        for branch, encoder, tasks in self.network.branches():
+            if any(isinstance(task, ContrastiveTask) for task in tasks):
+                self.key_encoders[branch] = MomentumCopy(encoder, average_statistics=average)
 
     def _build_balance(self, balance: str) -> None:
-        weights = {task.name: task.weight for task in self._tasks()}
+        weights = {task.name: task.weight for task in self.network.task_list}
         self.balance: LossBalance = FixedWeights(weights)
         self._surgery: GradientSurgery | None = None
         if balance == "fixed":
@@ -645,29 +631,13 @@ class Detector(pl.LightningModule):
             )
 
     def _build_metrics(self) -> None:
-        outputs = len(self.output_names)
+        outputs = len(self.network.column_names)
         self.val_scores = VideoScores(outputs)
         self.test_scores = VideoScores(outputs)
         self.predict_scores = VideoScores(outputs)
 
-    def _tasks(self) -> list[Task]:
-        return [task for task in self.tasks.values() if isinstance(task, Task)]
-
-    def _branches(self) -> Iterator[tuple[nn.Module, nn.Module | None, list[Task]]]:
-        """Yield each encoder, its momentum encoder where it has one, and the tasks on it."""
-        tasks = self._tasks()
-        primary = tasks[0].name
-        on_first = [task for task in tasks if task.name not in self.other_encoders]
-        yield self.encoder, self._key_encoder(primary), on_first
-        for task in tasks:
-            if task.name in self.other_encoders:
-                yield self.other_encoders[task.name], self._key_encoder(task.name), [task]
-
-    def _key_encoder(self, owner: str) -> nn.Module | None:
-        return self.key_encoders[owner] if owner in self.key_encoders else None  # noqa: SIM401
-
-    def _readouts(self) -> list[tuple[str, tuple[str, ...]]]:
-        return [(name, task.classes) for task in self._tasks() for name in task.readout_names]
+    def _key_encoder(self, branch: str) -> nn.Module | None:
+        return self.key_encoders[branch] if branch in self.key_encoders else None  # noqa: SIM401
 
     def _features(
         self, encoder: nn.Module, key_encoder: nn.Module | None, batch: Mapping[str, Tensor]
@@ -694,7 +664,8 @@ class Detector(pl.LightningModule):
         return keys
 
     def _update_keys(self) -> None:
-        for encoder, key_encoder, tasks in self._branches():
+        for branch, encoder, tasks in self.network.branches():
+            key_encoder = self._key_encoder(branch)
             if isinstance(key_encoder, MomentumCopy):
                 key_encoder.update(encoder, self.moco.momentum)
             for task in tasks:
@@ -715,11 +686,11 @@ class Detector(pl.LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         scale = 1.0 if scaler is None else scaler.scale(torch.ones((), device=self.device))
         optimizer.zero_grad()
-        shared = list(self.encoder.parameters())
+        shared = list(self.network.encoder.parameters())
         surgery.backward({name: scale * loss for name, loss in losses.items()}, queries, shared)
         if probe_loss is not None:
             (scale * probe_loss).backward()
-        surgery.aggregate(shared, self.tasks.parameters())
+        surgery.aggregate(shared, self.network.tasks.parameters())
         optimizer.step()
         self._move_schedule("step")
 
@@ -731,7 +702,7 @@ class Detector(pl.LightningModule):
 
     def _log_training(self, total: Tensor, steps: Mapping[str, TaskStep]) -> None:
         self.log("train/loss", total.detach(), prog_bar=True)
-        for task in self._tasks():
+        for task in self.network.task_list:
             step = steps[task.name]
             self.log(f"train/{task.name}/loss", step.loss.detach())
             if step.probe_loss is not None:
@@ -745,21 +716,19 @@ class Detector(pl.LightningModule):
     def _collect(
         self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], scores: VideoScores
     ) -> None:
-        columns = [outputs[name] for name, _ in self._readouts()]
-        fake = _fake_probability(columns[0]).unsqueeze(1)
         scores.update(
             batch["video"],
             batch["clip_index"],
             batch["manipulation"],
-            torch.cat([fake, *columns], 1),
+            self.network.columns(outputs),
         )
 
     def _log_table(self, prefix: str, table: VideoTable, rows: Tensor) -> list[str]:
         """Log the metrics of some videos, and return the names of those that do not exist."""
         missing: list[str] = []
         column = 1
-        for position, (name, classes) in enumerate(self._readouts()):
-            scores = _fake_probability(table.outputs[rows, column : column + len(classes)])
+        for position, (name, classes) in enumerate(self.network.classes.items()):
+            scores = fake_probability(table.outputs[rows, column : column + len(classes)])
             column += len(classes)
             threshold = float(self.threshold) if position == 0 else None
             report: dict[str, Any] = binary_report(scores, table.fake[rows], threshold)
@@ -776,14 +745,16 @@ class Detector(pl.LightningModule):
         return missing
 
 
+def _take_older_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:  # noqa: ARG001
+    """Let checkpoints load whose detector held encoder and tasks without a network."""
+    renamed = current_names(state, prefix)
+    state.clear()
+    state.update(renamed)
+
+
 def _first_difference(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     return lines[min(1, len(lines) - 1)][:120]
-
-
-def _fake_probability(probabilities: Tensor) -> Tensor:
-    """Turn probabilities (B x classes) into that of not being the first class, which is real."""
-    return (1 - probabilities[:, 0]).clamp(0, 1)
 
 
 def _listed(held_out: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def truth(state: dict[str, Tensor], indices: range) -> dict[str, tuple[float, fl
         loss = weight * nn.functional.nll_loss(probabilities[task].log(), labels)
         gradients[task] = [
             torch.cat([g.flatten() for g in torch.autograd.grad(loss, stage, retain_graph=True)])
-            for stage in model.encoder.stages().values()
+            for stage in model.network.encoder.stages().values()
         ]
     return {
         name: (
@@ -61,7 +61,7 @@ def truth(state: dict[str, Tensor], indices: range) -> dict[str, tuple[float, fl
             float(first.norm() / second.norm()),
         )
         for name, first, second in zip(
-            model.encoder.stages(), *(gradients[task] for task in PLACE), strict=True
+            model.network.encoder.stages(), *(gradients[task] for task in PLACE), strict=True
         )
     }
 
@@ -179,9 +179,11 @@ def test_a_gradient_scaler_changes_nothing_but_rounding(balance: str, tmp_path: 
         assert run.global_step == 8
         ends.append((start, model))
     (start, plain), (_, scaled) = ends
-    for name, value in plain.encoder.named_parameters():
-        moved = value - start[f"encoder.{name}"]
-        other = dict(scaled.encoder.named_parameters())[name] - start[f"encoder.{name}"]
+    for name, value in plain.network.encoder.named_parameters():
+        moved = value - start[f"network.encoder.{name}"]
+        other = (
+            dict(scaled.network.encoder.named_parameters())[name] - start[f"network.encoder.{name}"]
+        )
         assert torch.cosine_similarity(moved.flatten(), other.flatten(), dim=0) > 0.98, name
         assert float(moved.norm() / other.norm()) == pytest.approx(1, abs=0.1)
 

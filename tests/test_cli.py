@@ -347,7 +347,7 @@ def test_every_configuration_is_trained_and_tested(
         assert 0 <= readout["held_out"]["auc"] <= 1
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for task in ("binary", "manipulation"):
-        labels = state.get(f"tasks.{task}.queue.labels")
+        labels = state.get(f"network.tasks.{task}.queue.labels")
         assert (labels is not None) == (f"{task}_con" in losses)
         if labels is not None:
             assert (labels >= 0).sum() == 32  # two epochs' worth of 16 clips

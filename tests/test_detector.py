@@ -43,7 +43,7 @@ def test_class_weights_reach_the_loss(batch: dict[str, Tensor]) -> None:
     task = BinaryCrossEntropy(class_weights=[1.0, 3.0])
     task.build(4, MoCoSettings())
     features = torch.randn(len(batch["is_fake"]), 4)
-    probabilities = task.readouts(features)["binary"]
+    probabilities = task.predict(features)["binary"]
     weights = torch.tensor([1.0, 3.0])
     expected = functional.nll_loss(probabilities.log(), batch["is_fake"], weights)
     torch.testing.assert_close(task.learn(Features(features), batch["is_fake"]).loss, expected)
@@ -79,7 +79,7 @@ def test_figures_are_of_videos_and_agree_with_scikit_learn(tmp_path: Path) -> No
         )
     assert model.test_table is not None
     torch.testing.assert_close(model.test_table.scores, scores, atol=1e-6, rtol=0)
-    assert len(model.output_names) == model.test_table.outputs.shape[1] == 1 + 2 + 5
+    assert len(model.network.column_names) == model.test_table.outputs.shape[1] == 1 + 2 + 5
 
 
 def test_a_figure_of_one_class_alone_is_nan_in_logs(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_detector_of_manipulations_alone_scores_by_the_class_original(tmp_path
     trainer(tmp_path).test(model, loader([0, 1, 2]), verbose=False)
     table = model.test_table
     assert table is not None
-    column = model.output_names.index(f"manipulation/{MANIPULATION_CLASSES[0]}")
+    column = model.network.column_names.index(f"manipulation/{MANIPULATION_CLASSES[0]}")
     torch.testing.assert_close(table.scores, 1 - table.outputs[:, column], atol=1e-6, rtol=0)
 
 
@@ -121,8 +121,8 @@ def test_heads_have_a_learning_rate_of_their_own(tmp_path: Path) -> None:
         id(p): group["lr"] for group in run.optimizers[0].param_groups for p in group["params"]
     }
     assert len(rates) == len(list(model.parameters()))
-    assert {rates[id(p)] for p in model.encoder.parameters()} == {0.1}
-    assert {rates[id(p)] for p in model.tasks.parameters()} == {0.02}
+    assert {rates[id(p)] for p in model.network.encoder.parameters()} == {0.1}
+    assert {rates[id(p)] for p in model.network.tasks.parameters()} == {0.02}
 
 
 def test_an_endless_cosine_is_refused(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def rates_of(run: pl.Trainer, model: Detector) -> tuple[set[float], set[float]]:
         id(p): group["lr"] for group in run.optimizers[0].param_groups for p in group["params"]
     }
     return (
-        {rates[id(p)] for p in model.encoder.parameters()},
-        {rates[id(p)] for p in model.tasks.parameters()},
+        {rates[id(p)] for p in model.network.encoder.parameters()},
+        {rates[id(p)] for p in model.network.tasks.parameters()},
     )
 
 

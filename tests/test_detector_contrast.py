@@ -56,7 +56,7 @@ def silent(model: Detector) -> Detector:
 
 
 def contrastive(model: Detector) -> list[ContrastiveTask]:
-    return [task for task in model.tasks.values() if isinstance(task, ContrastiveTask)]
+    return [task for task in model.network.tasks.values() if isinstance(task, ContrastiveTask)]
 
 
 def key_weights(model: Detector) -> list[Tensor]:
@@ -65,7 +65,7 @@ def key_weights(model: Detector) -> list[Tensor]:
 
 
 def query_weights(model: Detector) -> list[Tensor]:
-    sources = [model.encoder, *(task.projection for task in contrastive(model))]
+    sources = [model.network.encoder, *(task.projection for task in contrastive(model))]
     return [p.detach().clone() for each in sources for p in each.parameters()]
 
 
@@ -103,7 +103,7 @@ def test_a_step_equals_plain_pytorch() -> None:
     """The same losses and gradients as the building blocks, put together by hand."""
     model = silent(detector("con con"))
     plain = copy.deepcopy(model)
-    encoder, heads = plain.encoder, [task.projection for task in contrastive(plain)]
+    encoder, heads = plain.network.encoder, [task.projection for task in contrastive(plain)]
     key_encoder, key_heads = MomentumCopy(encoder), [MomentumCopy(head) for head in heads]
     queues = [KeyQueue(11, 5), KeyQueue(11, 5)]
     # Batches of four in a queue of eleven, the last one of two.
@@ -124,7 +124,8 @@ def test_a_step_equals_plain_pytorch() -> None:
         assert loss is not None
         loss.backward()
         torch.testing.assert_close(
-            [p.grad for p in model.encoder.parameters()], [p.grad for p in encoder.parameters()]
+            [p.grad for p in model.network.encoder.parameters()],
+            [p.grad for p in encoder.parameters()],
         )
     for task, queue in zip(contrastive(model), queues, strict=True):
         assert torch.equal(task.queue.labels, queue.labels)
@@ -172,7 +173,7 @@ def test_evaluation_does_not_run_the_momentum_encoder(tmp_path: Path) -> None:
     table = model.test_table
     assert table is not None
     assert table.outputs.isfinite().all()
-    assert table.outputs.shape[1] == len(model.output_names) == 1 + 2 * 2 + 2 * 5
+    assert table.outputs.shape[1] == len(model.network.column_names) == 1 + 2 * 2 + 2 * 5
     # Each readout is a distribution over its classes.
     torch.testing.assert_close(
         table.outputs[:, 1:3].sum(1), torch.ones(len(table), dtype=torch.float64)
@@ -206,7 +207,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     run(tmp_path / "part", 2)
     resumed = run(tmp_path / "rest", 5, tmp_path / "part" / "last.ckpt")
     expected = whole.state_dict()
-    assert "tasks.binary.queue.keys" in expected
+    assert "network.tasks.binary.queue.keys" in expected
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, expected[name]), name
 
@@ -221,9 +222,9 @@ def test_separate_encoders_share_nothing() -> None:
         model.loss_observers[:] = [losses.update]
         total, expected = model.training_step(batch, 0), shared.training_step(batch, 0)
     torch.testing.assert_close(total, expected)  # they start alike
-    other = list(model.other_encoders["manipulation"].parameters())
+    other = list(model.network.other_encoders["manipulation"].parameters())
     first = torch.autograd.grad(
-        losses["binary"], [*model.encoder.parameters(), *other], allow_unused=True
+        losses["binary"], [*model.network.encoder.parameters(), *other], allow_unused=True
     )
     assert all(g is not None and g.abs().sum() > 0 for g in first[: len(other)])
     assert all(g is None for g in first[len(other) :])
@@ -247,17 +248,17 @@ def test_surgery_without_conflict_is_the_plain_step(names: str, tmp_path: Path) 
     ends = []
     for balance in ("fixed", "upgrad"):
         model = detector(names, balance=balance, learning_rate=1e-3)
-        for task in model.tasks.values():
+        for task in model.network.tasks.values():
             task.label = "is_fake"  # the same question twice, by different heads
         if names == "con con":
             first, second = contrastive(model)
             second.projection.load_state_dict(first.projection.state_dict())
             second.key_projection.load_state_dict(first.key_projection.state_dict())
         else:
-            head = model.tasks["binary"].head.state_dict()
+            head = model.network.tasks["binary"].head.state_dict()
             head["5.weight"] = torch.cat([head["5.weight"], torch.zeros(3, 8)])
             head["5.bias"] = torch.cat([head["5.bias"], torch.full((3,), -1e4)])  # of no weight
-            model.tasks["manipulation"].head.load_state_dict(head)
+            model.network.tasks["manipulation"].head.load_state_dict(head)
         run = trainer(tmp_path, max_steps=4, max_epochs=-1)
         run.fit(model, loader(LABELS, views=2))
         assert run.global_step == 4

@@ -41,13 +41,13 @@ class Thaw(pl.callbacks.BaseFinetuning):
     """Freezes the encoder in the first epoch."""
 
     def freeze_before_training(self, pl_module: Any) -> None:
-        self.freeze(pl_module.encoder, train_bn=False)
+        self.freeze(pl_module.network.encoder, train_bn=False)
 
     def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
         if epoch == 1:
-            self.unfreeze_and_add_param_group(pl_module.encoder, optimizer, lr=0.01)
+            self.unfreeze_and_add_param_group(pl_module.network.encoder, optimizer, lr=0.01)
         elif epoch > 1:  # Lightning freezes again on a resume, and restores the group alone
-            self.make_trainable(pl_module.encoder)
+            self.make_trainable(pl_module.network.encoder)
 
 
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "RAdam", "NAdam", "Adagrad", "LBFGS"])
@@ -63,9 +63,9 @@ def test_any_optimizer_makes_the_steps_that_it_makes_alone(name: str, tmp_path: 
     losses = nn.ModuleDict({"binary": nn.CrossEntropyLoss(), "manipulation": nn.CrossEntropyLoss()})
 
     def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        features = plain.encoder(batch["clip"])
+        features = plain.network.encoder(batch["clip"])
         return sum(
-            losses[task](plain.tasks[task].head(features), batch[label])
+            losses[task](plain.network.tasks[task].head(features), batch[label])
             for task, label in (("binary", "is_fake"), ("manipulation", "manipulation"))
         )
 
@@ -160,12 +160,12 @@ def test_a_frozen_encoder_is_learnt_once_it_is_thawed(tmp_path: Path) -> None:
 
     class Spy(pl.Callback):
         def on_train_epoch_end(self, _: Any, module: Detector) -> None:
-            starts.append(module.encoder.first.weight.detach().clone())
+            starts.append(module.network.encoder.first.weight.detach().clone())
 
     rates, thaw = Rates(), Thaw()
     run = trainer(tmp_path, max_epochs=4, callbacks=[thaw, rates, Spy()])
     model = detector(schedule="cosine")
-    first = model.encoder.first.weight.detach().clone()
+    first = model.network.encoder.first.weight.detach().clone()
     run.fit(model, loader(LABELS))
     assert torch.equal(first, starts[0])
     assert not torch.equal(first, starts[1])

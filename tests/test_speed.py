@@ -99,7 +99,7 @@ def test_a_compiled_encoder_learns_the_same_under_the_same_names(
     for compiles in (False, True):
         model = detector(BinaryContrast, ManipulationCrossEntropy, compile_encoder=compiles)
         trainer(tmp_path).fit(model, loader([0, 1, 2, 3, 4, 0, 0, 0], views=2))
-        networks = (model.encoder, model.key_encoders["binary"])
+        networks = (model.network.encoder, model.key_encoders["binary"])
         assert all((each._compiled_call_impl is not None) == compiles for each in networks)
         states.append(model.state_dict())
     assert states[0].keys() == states[1].keys()

@@ -13,7 +13,7 @@ from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.reports import report_sets
 from deepfake_mtl.evaluation.results import Confusion, Readout
-from deepfake_mtl.metrics import confusion_matrix
+from deepfake_mtl.metrics import confusion_matrix, fake_probability
 
 
 def evaluate_readouts(
@@ -60,7 +60,7 @@ def _evaluate(
     )
     # Where scores are all but equal, rounding alone would decide about the order of videos.
     score = torch.tensor([each.score for each in predictions], dtype=torch.float64)
-    fake = score if is_score else (1 - probabilities[:, 0]).clamp(0, 1)
+    fake = score if is_score else fake_probability(probabilities)
     taken_for = probabilities.argmax(dim=1)
     accuracy, chance = _class_accuracy(predictions, held_out, classes, taken_for)
     return {

@@ -16,8 +16,8 @@ from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.protocol import data_state
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.inference.description import Description
-from deepfake_mtl.inference.network import ScoringNetwork, describe_part
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
+from deepfake_mtl.network import MultiTaskNetwork, describe_part, network_state
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
@@ -38,7 +38,7 @@ class TrainedDetector:
         digest: SHA-256 of that file, or of the weights of that folder.
     """
 
-    network: ScoringNetwork
+    network: MultiTaskNetwork
     description: Description
     path: Path
     digest: str
@@ -92,7 +92,7 @@ def _load_checkpoint(path: Path) -> TrainedDetector:
         description = _describe(path, parts, data, kept, float(state["threshold"]))
     except KeyError as error:
         raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit") from error
-    network = _network(path, description, state)
+    network = _network(path, description, network_state(state))
     description = replace(description, labels=network.classes)
     return TrainedDetector(network, description, path, _sha256(path))
 
@@ -149,9 +149,9 @@ def _metrics(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _network(path: Path, description: Description, state: Mapping[str, Tensor]) -> ScoringNetwork:
+def _network(path: Path, description: Description, state: Mapping[str, Tensor]) -> MultiTaskNetwork:
     try:
-        network = ScoringNetwork.from_description(
+        network = MultiTaskNetwork.from_description(
             description.encoder,
             description.tasks,
             description.moco,

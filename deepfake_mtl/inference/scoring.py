@@ -9,7 +9,8 @@ from torch import Tensor
 
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.inference.clips import Clip
-from deepfake_mtl.inference.network import ScoringNetwork
+from deepfake_mtl.metrics import fake_probability
+from deepfake_mtl.network import MultiTaskNetwork
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,8 +19,8 @@ class ScoredClip:
 
     Attributes:
         clip: What was scored.
-        score: Probability of fake, by the first readout.
-        outputs: Probabilities of the classes of each readout; the first class is what is real.
+        score: Probability of fake, by the first predictor.
+        outputs: Probabilities of the classes of each predictor; the first class is what is real.
     """
 
     clip: Clip
@@ -36,7 +37,9 @@ class ClipScorer:
         batch_size: Clips of a batch.
     """
 
-    def __init__(self, network: ScoringNetwork, device: torch.device, batch_size: int = 4) -> None:
+    def __init__(
+        self, network: MultiTaskNetwork, device: torch.device, batch_size: int = 4
+    ) -> None:
         self._network = network
         self._device = device
         self._batch_size = batch_size
@@ -63,7 +66,7 @@ class ClipScorer:
         first = next(iter(outputs.values()))
         if not all(bool(out.isfinite().all()) for out in outputs.values()):
             raise CheckpointError("the network gives numbers that are not finite: it is of no use")
-        scores = (1 - first[:, 0]).clamp(0, 1).tolist()
+        scores = fake_probability(first).tolist()
         for place, clip in enumerate(clips):
             rows = {name: tuple(out[place].tolist()) for name, out in outputs.items()}
             yield ScoredClip(clip, scores[place], rows)

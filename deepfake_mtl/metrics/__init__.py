@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         binary_report,
         calibrate_threshold,
         equal_error_rate,
+        fake_probability,
         roc_auc,
         roc_curve,
     )
@@ -34,6 +35,7 @@ else:
                 "binary_report",
                 "calibrate_threshold",
                 "equal_error_rate",
+                "fake_probability",
                 "roc_auc",
                 "roc_curve",
             ),
@@ -60,6 +62,7 @@ __all__ = [
     "calibrate_threshold",
     "confusion_matrix",
     "equal_error_rate",
+    "fake_probability",
     "neighbour_vote",
     "recall_by_method",
     "roc_auc",

@@ -40,6 +40,18 @@ class RocCurve(NamedTuple):
     thresholds: Tensor
 
 
+def fake_probability(probabilities: Tensor) -> Tensor:
+    """Return the probability of fake: that of every class but the first, which is what is real.
+
+    Args:
+        probabilities: Float tensor [N, C]: the probability of each class.
+
+    Returns:
+        Tensor [N] in [0, 1], of the same type.
+    """
+    return (1 - probabilities[:, 0]).clamp(0, 1)
+
+
 def accuracy(scores: Tensor, labels: Tensor, threshold: float = 0.5) -> float | None:
     """Return the share of videos that are called what they are.
 

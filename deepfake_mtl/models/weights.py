@@ -255,7 +255,7 @@ def load_weights(
                 f"there is no checkpoint file {path}: weights of {encoder} are "
                 f"{', '.join(['none', *pretrained])} or the path of a file"
             )
-        layouts = [own_layout("encoder."), *layouts, own_layout("")]
+        layouts = [*map(own_layout, ("network.encoder.", "encoder.")), *layouts, own_layout("")]
     state = read_state_dict(path)
     try:
         translation = _translate(state, layouts, tensors, encoder)

@@ -67,8 +67,8 @@ class Task(nn.Module, ABC):
         self.weight = weight
 
     @property
-    def readout_names(self) -> tuple[str, ...]:
-        """Return the names of the readouts; the first says what the task's score is."""
+    def predictor_names(self) -> tuple[str, ...]:
+        """Return the names of the predictors; the first says what the task's score is."""
         return (self.name,)
 
     @abstractmethod
@@ -90,10 +90,10 @@ class Task(nn.Module, ABC):
         """
 
     @abstractmethod
-    def readouts(self, features: Tensor) -> dict[str, Tensor]:
-        """Turn features (B x F) into probabilities (B x classes, float32) by name of the readout.
+    def predict(self, features: Tensor) -> dict[str, Tensor]:
+        """Turn features (B x F) into probabilities (B x classes, float32) by name of the predictor.
 
-        The names are `readout_names`.
+        The names are `predictor_names`.
         """
 
     @abstractmethod

@@ -22,7 +22,7 @@ class ContrastiveTask(Task):
     Slots of the queue that are still empty are left out of the loss. The queue starts empty, so
     that the very first batch has no negatives, and a loss of zero.
 
-    A contrastive task has no classes among its outputs. Two readouts give some, neither of which
+    A contrastive task has no classes among its outputs. Two predictors give some, neither of which
     trains the encoder; the paper does not say what it does here, so both are assumptions:
 
     - ``<name>``: an online probe, a 3-layer MLP that learns by cross-entropy on features that are
@@ -51,7 +51,7 @@ class ContrastiveTask(Task):
         self._hidden_features = hidden_features
 
     @property
-    def readout_names(self) -> tuple[str, ...]:
+    def predictor_names(self) -> tuple[str, ...]:
         """Return the names of the probe and of the vote."""
         return (self.name, self.name + NEIGHBOURS)
 
@@ -84,8 +84,8 @@ class ContrastiveTask(Task):
         }
         return TaskStep(loss, functional.cross_entropy(logits, labels), figures)
 
-    def readouts(self, features: Tensor) -> dict[str, Tensor]:
-        """See `Task.readouts`."""
+    def predict(self, features: Tensor) -> dict[str, Tensor]:
+        """See `Task.predict`."""
         vote = neighbour_vote(
             self.projection(features),
             self.queue.keys,

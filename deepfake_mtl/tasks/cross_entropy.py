@@ -52,7 +52,7 @@ class _CrossEntropy(Task):
         right = (logits.detach().argmax(dim=1) == labels).float()
         return TaskStep(self._loss(logits, labels), None, {"accuracy": right.mean()})
 
-    def readouts(self, features: Tensor) -> dict[str, Tensor]:
+    def predict(self, features: Tensor) -> dict[str, Tensor]:
         return {self.name: self.head(features).float().softmax(dim=1)}
 
     def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:

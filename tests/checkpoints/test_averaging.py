@@ -100,7 +100,9 @@ def test_only_weights_are_averaged_and_the_threshold_is_theirs(
         for name, value in witness.queue.items():
             assert torch.equal(state[name], value), name
     trained = saved["current_model_state"]
-    assert not torch.equal(trained["encoder.first.weight"], model.encoder.first.weight)
+    assert not torch.equal(
+        trained["network.encoder.first.weight"], model.network.encoder.first.weight
+    )
     # What a test makes of the file: its threshold is the best of its own scores in validation.
     again = Detector.load_from_checkpoint(path, **parts())
     threshold = float(again.threshold)

@@ -54,7 +54,9 @@ def finite_steps(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", ["encoder.second.weight", "encoder.norm.running_var", "threshold"])
+@pytest.mark.parametrize(
+    "name", ["network.encoder.second.weight", "network.encoder.norm.running_var", "threshold"]
+)
 def test_what_has_diverged_is_not_saved(name: str, value: float, tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match=f"after step 5, not all of {name} is finite"):
         fit(tmp_path, Spoil(5, name, value), LastCheckpoint(1))
@@ -74,7 +76,11 @@ WRITERS: dict[str, Callable[[Path], list[pl.Callback]]] = {
 @pytest.mark.parametrize("writer", WRITERS)
 def test_whoever_writes(writer: str, tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match="after step 3"):
-        fit(tmp_path, Spoil(3, "encoder.first.bias", float("nan")), *WRITERS[writer](tmp_path))
+        fit(
+            tmp_path,
+            Spoil(3, "network.encoder.first.bias", float("nan")),
+            *WRITERS[writer](tmp_path),
+        )
     assert finite_steps(tmp_path)
 
 
@@ -82,8 +88,10 @@ def test_no_training_goes_on_from_what_had_diverged(tmp_path: Path) -> None:
     fit(tmp_path, LastCheckpoint(4))
     last = tmp_path / "checkpoints" / "last.ckpt"
     content = torch.load(last, weights_only=True)
-    content["state_dict"]["encoder.first.bias"][0] = float("nan")
+    content["state_dict"]["network.encoder.first.bias"][0] = float("nan")
     torch.save(content, last)
-    with pytest.raises(CheckpointError, match=r"not all of encoder\.first\.bias is finite"):
+    with pytest.raises(
+        CheckpointError, match=r"not all of network\.encoder\.first\.bias is finite"
+    ):
         fit(tmp_path, resume=last)
     fit(tmp_path, resume=last.with_name("previous.ckpt"))

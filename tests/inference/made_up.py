@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.inference.description import Description
-from deepfake_mtl.inference.network import ScoringNetwork
 from deepfake_mtl.models import Encoder
+from deepfake_mtl.network import MultiTaskNetwork
 
 CORPUS = {"name": "faceforensics", "compression": "c23", "synthetic": True}
 
@@ -91,9 +91,9 @@ def center_crops() -> CropSettings:
     return CropSettings(size=32, detector="center", detect_every=5)
 
 
-def network(of: Description) -> ScoringNetwork:
+def network(of: Description) -> MultiTaskNetwork:
     torch.manual_seed(0)
-    return ScoringNetwork.from_description(
+    return MultiTaskNetwork.from_description(
         of.encoder, of.tasks, of.moco, separate_encoders=of.separate_encoders
     ).eval()
 

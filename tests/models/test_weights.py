@@ -209,17 +209,17 @@ def test_a_checkpoint_of_a_detector_brings_its_conventions(foreign: str, tmp_pat
     Path(foreign).unlink()
     expected = replace(OWN, norm_eps=2e-4)
 
-    restored = Detector.load_from_checkpoint(path, encoder=Tiny(), weights_only=True).encoder
+    restored = Detector.load_from_checkpoint(path, encoder=Tiny(), weights_only=True)
     started = Tiny(weights=str(path))
-    for encoder in (restored, started):
+    for encoder in (restored.network.encoder, started):
         assert encoder.conventions == expected
         assert (encoder.features[1].eps, encoder.features[1].momentum) == (2e-4, 1e-2)
         assert encoder.mean.flatten().tolist() == pytest.approx(OWN.mean)
         assert encoder.std.flatten().tolist() == pytest.approx(OWN.std)
-        assert torch.equal(encoder.features[0].weight, detector.encoder.features[0].weight)
+        assert torch.equal(encoder.features[0].weight, detector.network.encoder.features[0].weight)
     assert started.load_report is not None
-    assert "encoder._extra_state" in started.load_report.loaded
-    assert set(started.load_report.skipped.values()) == {"not a part of encoder"}
+    assert "network.encoder._extra_state" in started.load_report.loaded
+    assert set(started.load_report.skipped.values()) == {"not a part of network.encoder"}
     # What is given wins over what the checkpoint says.
     assert Tiny(weights=str(path), norm_momentum=0.3).features[1].momentum == 0.3
 

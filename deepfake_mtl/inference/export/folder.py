@@ -16,7 +16,7 @@ from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.inference.export.card import model_card
 from deepfake_mtl.inference.loading import CONFIG, WEIGHTS, TrainedDetector
-from deepfake_mtl.inference.network import ScoringNetwork
+from deepfake_mtl.network import MultiTaskNetwork
 from deepfake_mtl.util.files import replace
 
 CARD: Final = "README.md"
@@ -50,7 +50,7 @@ def export_detector(trained: TrainedDetector, folder: Path) -> Exported:
     ``model.safetensors`` (weights of encoders and tasks), ``config.json`` (all else that `detect`
     needs, and the figures of the test), ``README.md`` (the model card), and ``model.pt2``: encoder
     and heads as `torch.export` traces them, from uint8 clips (B x 3 x T x size x size, any B) to
-    the probabilities of each readout; compared with the network itself.
+    the probabilities of each predictor; compared with the network itself.
 
     Args:
         trained: The detector.
@@ -84,7 +84,7 @@ def export_detector(trained: TrainedDetector, folder: Path) -> Exported:
     return exported
 
 
-def trace(network: ScoringNetwork, clip: Tensor) -> ExportedProgram:
+def trace(network: MultiTaskNetwork, clip: Tensor) -> ExportedProgram:
     """Trace encoder and heads for any number of clips.
 
     Args:
@@ -98,7 +98,7 @@ def trace(network: ScoringNetwork, clip: Tensor) -> ExportedProgram:
         )
 
 
-def largest_difference(network: ScoringNetwork, program: ExportedProgram, clips: Tensor) -> float:
+def largest_difference(network: MultiTaskNetwork, program: ExportedProgram, clips: Tensor) -> float:
     """Compare the probabilities of batches of several sizes.
 
     Args:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepfake_mtl.inference.network import ScoringNetwork
+from deepfake_mtl.network import MultiTaskNetwork
 
 _LEAST_CELLS: Final = 7
 """Across a map that is fine enough to be looked at."""
 
 
-def heat_map(network: ScoringNetwork, clip: Tensor) -> NDArray[np.float32] | None:
+def heat_map(network: MultiTaskNetwork, clip: Tensor) -> NDArray[np.float32] | None:
     """HiResCAM (Draelos and Carin, arXiv 2011.08891) over time and space.
 
     At each place of an inner layer: activations times the gradient of the log-odds of fake, summed
@@ -45,7 +45,7 @@ def heat_map(network: ScoringNetwork, clip: Tensor) -> NDArray[np.float32] | Non
             pixels = (clip[None].to(device).float() / 255).requires_grad_()
             features = network.encoder(pixels)
             task = network.primary
-            probabilities = task.readouts(features)[task.readout_names[0]]
+            probabilities = task.predict(features)[task.predictor_names[0]]
             real, fake = probabilities[:, 0], probabilities[:, 1:].sum(dim=1)
             layer = _layer(kept, features)
             if layer is None:

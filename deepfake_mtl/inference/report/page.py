@@ -10,12 +10,12 @@ from markupsafe import Markup
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.inference.api import Examination
-from deepfake_mtl.inference.network import ScoringNetwork
 from deepfake_mtl.inference.report.heatmap import heat_map
 from deepfake_mtl.inference.report.pictures import jpeg_uri, overlaid, timeline_svg
 from deepfake_mtl.inference.scoring import ScoredClip, as_tensor
 from deepfake_mtl.inference.telling import Moments
 from deepfake_mtl.inference.verdict import FaceVerdict, Verdict
+from deepfake_mtl.network import MultiTaskNetwork
 
 _SHOWN: Final = 6
 _FRAMES: Final = 6
@@ -40,7 +40,7 @@ class _Card:
     heat_caption: str
 
 
-def render_page(examination: Examination, network: ScoringNetwork | None) -> str:
+def render_page(examination: Examination, network: MultiTaskNetwork | None) -> str:
     """Return the HTML of a verdict.
 
     Args:
@@ -99,7 +99,7 @@ def time_of(seconds: float | None, frame: int) -> str:
 
 
 def _card(
-    verdict: Verdict, face: FaceVerdict, moments: Moments | None, network: ScoringNetwork | None
+    verdict: Verdict, face: FaceVerdict, moments: Moments | None, network: MultiTaskNetwork | None
 ) -> _Card:
     thumbnails: list[_Thumbnail] = []
     heat: list[str] | None = None
@@ -127,7 +127,7 @@ def _when(face: FaceVerdict, scored: ScoredClip) -> str:
     return f"{time_of(clip.start_time, clip.start)} to {time_of(clip.end_time, clip.end)}"
 
 
-def _heat(network: ScoringNetwork, scored: ScoredClip) -> list[str] | None:
+def _heat(network: MultiTaskNetwork, scored: ScoredClip) -> list[str] | None:
     heat = heat_map(network, as_tensor(scored.clip))
     if heat is None:
         return None
