@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from deepfake_mtl.data.clips import EvaluationClips
-from deepfake_mtl.data.datamodule import DeepfakeDataModule, Stage
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.protocol import unseen_manipulations
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.data.splits import SPLIT_NAMES
@@ -27,9 +27,8 @@ from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.evaluation.environment import environment
 from deepfake_mtl.evaluation.examples import Example, choose_examples
 from deepfake_mtl.evaluation.files import FEATURES
-from deepfake_mtl.evaluation.measuring import evaluate
 from deepfake_mtl.evaluation.page import write_page
-from deepfake_mtl.evaluation.predictions import Prediction, write_predictions
+from deepfake_mtl.evaluation.predictions import Prediction, collect_predictions, write_predictions
 from deepfake_mtl.evaluation.results import (
     SCHEMA_VERSION,
     Corpus,
@@ -40,7 +39,7 @@ from deepfake_mtl.evaluation.results import (
 )
 from deepfake_mtl.evaluation.table import format_table
 from deepfake_mtl.losses import ConflictMeter
-from deepfake_mtl.metrics import VideoScores, VideoTable
+from deepfake_mtl.metrics import VideoScores
 from deepfake_mtl.precision import precision_record
 from deepfake_mtl.run_folder import PARTIAL, set_aside
 
@@ -85,10 +84,8 @@ class ResultsWriter(Callback):
         if not trainer.is_global_zero:
             return
         datamodule, detector = _datamodule(trainer), _detector(pl_module)
-        predictions = _predictions(
-            datamodule, "test", detector.test_table, detector.network.column_names
-        )
-        results = self._results(trainer, datamodule, detector, predictions)
+        predictions = detector.test_predictions
+        results = self._results(trainer, datamodule, detector)
         folder = self.place_of_test(trainer)
         write_predictions(folder, predictions)
         write_results(folder, results)
@@ -108,9 +105,11 @@ class ResultsWriter(Callback):
         if not trainer.is_global_zero:
             return
         detector = _detector(pl_module)
-        predictions = _predictions(
-            _datamodule(trainer), "predict", detector.predict_table, detector.network.column_names
-        )
+        if detector.predict_table is None:
+            return
+        records = _datamodule(trainer).records("predict")
+        names = detector.network.column_names[1:]
+        predictions = collect_predictions(detector.predict_table, names, records)
         part = _part(trainer.num_predict_batches, trainer.predict_dataloaders)
         folder = self.folder / "predict"
         path = write_predictions(folder / PARTIAL if part else folder, predictions)
@@ -149,8 +148,10 @@ class ResultsWriter(Callback):
         trainer: pl.Trainer,
         datamodule: DeepfakeDataModule,
         detector: Detector,
-        predictions: Sequence[Prediction],
     ) -> Results:
+        if detector.test_metrics is None:
+            raise TypeError("ResultsWriter needs the metrics of a test")
+        predictions = detector.test_predictions
         report = datamodule.report()
         counts: Counts = {"missing": report.missing, "corrupt": self._corrupt}
         for split in SPLIT_NAMES:
@@ -175,7 +176,7 @@ class ResultsWriter(Callback):
                 "training": detector.trained_precision,
                 "test": precision_record(str(trainer.precision), trainer.strategy.root_device),
             },
-            "figures": evaluate(predictions, held_out, float(detector.threshold)),
+            "figures": detector.test_metrics,
             "config": about["config"],
             "versions": environment(),
         }
@@ -402,30 +403,6 @@ def _detector(module: pl.LightningModule) -> Detector:
     if not isinstance(module, Detector):
         raise TypeError("ResultsWriter needs a Detector")
     return module
-
-
-def _predictions(
-    datamodule: DeepfakeDataModule,
-    stage: Stage,
-    table: VideoTable | None,
-    names: Sequence[str],
-) -> list[Prediction]:
-    if table is None:
-        return []
-    records = datamodule.records(stage)
-    rows = zip(table.video.tolist(), table.clips.tolist(), table.outputs.tolist(), strict=True)
-    return [
-        Prediction(
-            key=records[video].key,
-            method=records[video].method,
-            label=records[video].is_fake,
-            score=outputs[0],
-            clips=clips,
-            outputs=dict(zip(names[1:], outputs[1:], strict=True)),
-            identities=records[video].identities,
-        )
-        for video, clips, outputs in rows
-    ]
 
 
 def _frames(datamodule: DeepfakeDataModule, prediction: Prediction) -> Any:  # noqa: ANN401

@@ -21,11 +21,14 @@ from deepfake_mtl.checkpoints.averaging import (
 )
 from deepfake_mtl.checkpoints.optimizer_options import GroupOptions, apply_options, options_of
 from deepfake_mtl.checkpoints.soundness import describe_not_finite, infinite_buffers
+from deepfake_mtl.data.clips import EvaluationClips
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
-from deepfake_mtl.data.protocol import DATA_STATE, data_state, parse_held_out
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
+from deepfake_mtl.data.protocol import DATA_STATE, TEST_SETS, data_state, parse_held_out
+from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, DivergenceError
-from deepfake_mtl.evaluation.results import PrecisionRecord
+from deepfake_mtl.evaluation.measuring import evaluate
+from deepfake_mtl.evaluation.predictions import Prediction, collect_predictions
+from deepfake_mtl.evaluation.results import Metrics, PrecisionRecord
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 from deepfake_mtl.metrics import (
     VideoScores,
@@ -72,7 +75,7 @@ from deepfake_mtl.tasks import (
 LossObserver = Callable[[Mapping[str, Tensor]], None]
 """Is given the losses of a micro-batch, with their graph, before the backward pass."""
 
-_PRIMARY_FIGURES: Final = (
+_PRIMARY_METRICS: Final = (
     "accuracy",
     "balanced_accuracy",
     "auc",
@@ -80,7 +83,7 @@ _PRIMARY_FIGURES: Final = (
     "eer",
     "accuracy_calibrated",
 )
-_FIGURES: Final = ("accuracy", "balanced_accuracy", "auc")
+_METRICS: Final = ("accuracy", "balanced_accuracy", "auc")
 _OF_TWO_CLASSES: Final = ("/balanced_accuracy", "/auc", "/average_precision", "/eer")
 
 _log = logging.getLogger(__name__)
@@ -99,7 +102,9 @@ class Detector(pl.LightningModule):
     predictors are logged as ``val/<predictor>/auc``.
 
     The threshold that is best on validation videos (balanced accuracy) is kept in the checkpoint.
-    After a test, ``test_table`` holds the scores of videos, after a prediction ``predict_table``.
+    After a test, ``test_table`` holds the scores of videos, ``test_predictions`` the same by name,
+    and ``test_metrics`` what `deepfake_mtl.evaluation.evaluate` makes of them, which is what is
+    logged, printed and written; after a prediction, ``predict_table`` holds the scores.
 
     Contrastive tasks (`deepfake_mtl.tasks.ContrastiveTask`) share a momentum encoder. It follows
     the encoder after every step of the optimizer, so that accumulation over micro-batches changes
@@ -144,6 +149,8 @@ class Detector(pl.LightningModule):
 
     threshold: Tensor
     test_table: VideoTable | None = None
+    test_predictions: Sequence[Prediction] = ()
+    test_metrics: Metrics | None = None
     predict_table: VideoTable | None = None
     trained_precision: PrecisionRecord | None = None
 
@@ -276,8 +283,7 @@ class Detector(pl.LightningModule):
         threshold = calibrate_threshold(table.scores, table.fake)
         if threshold is not None and not self.trainer.sanity_checking:
             self.threshold.fill_(threshold)
-        everything = torch.ones(len(table), dtype=torch.bool)
-        missing = self._log_table("val", table, everything)
+        missing = self._log_reports("val", self._report(table))
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             fakes = int(table.fake.sum())
             reason = f"{len(table) - fakes} originals and {fakes} fakes were validated"
@@ -288,14 +294,20 @@ class Detector(pl.LightningModule):
         self._collect(self(batch["clip"]), batch, self.test_scores)
 
     def on_test_epoch_end(self) -> None:
-        """Turn clip scores into figures of videos, unseen and seen manipulations apart."""
+        """Turn clip scores into metrics of videos, unseen and seen manipulations apart."""
         table = self.test_scores.compute()
         self.test_scores.reset()
         self.test_table = table
-        labels = [MANIPULATION_CLASSES.index(method) for method in self.held_out]
-        unseen = torch.isin(table.label, torch.tensor([*labels, OTHER_MANIPULATION]))
-        for name, chosen in (("held_out", unseen), ("seen", ~unseen)):
-            self._log_table(f"test/{name}", table, chosen | (table.label == 0))
+        dataset = getattr(self.trainer.test_dataloaders, "dataset", None)
+        records = dataset.records if isinstance(dataset, EvaluationClips) else None
+        self.test_predictions = collect_predictions(table, self.network.column_names[1:], records)
+        metrics = evaluate(self.test_predictions, self.held_out, float(self.threshold))
+        self.test_metrics = metrics
+        for of in TEST_SETS:
+            reports = {name: readout[of] for name, readout in metrics["readouts"].items()}
+            self._log_reports(
+                f"test/{of}", {**reports, next(iter(self.network.classes)): metrics[of]}
+            )
 
     def predict_step(
         self,
@@ -476,9 +488,9 @@ class Detector(pl.LightningModule):
     def _check_monitors(self) -> None:
         """Refuse monitors that are known to have nothing to compare, before the first step."""
         names = {
-            f"{'val' if position == 0 else f'val/{name}'}/{figure}"
+            f"{'val' if position == 0 else f'val/{name}'}/{metric}"
             for position, name in enumerate(self.network.classes)
-            for figure in (_PRIMARY_FIGURES if position == 0 else _FIGURES)
+            for metric in (_PRIMARY_METRICS if position == 0 else _METRICS)
         }
         if type(self) is Detector:
             tasks = tuple(f"val/{name}/" for name in self.network.tasks)
@@ -723,24 +735,36 @@ class Detector(pl.LightningModule):
             self.network.columns(outputs),
         )
 
-    def _log_table(self, prefix: str, table: VideoTable, rows: Tensor) -> list[str]:
-        """Log the metrics of some videos, and return the names of those that do not exist."""
-        missing: list[str] = []
+    def _report(self, table: VideoTable) -> dict[str, dict[str, float | None]]:
+        """Compute the metrics of all videos of a table for each readout."""
+        reports = {}
         column = 1
         for position, (name, classes) in enumerate(self.network.classes.items()):
-            scores = fake_probability(table.outputs[rows, column : column + len(classes)])
+            scores = fake_probability(table.outputs[:, column : column + len(classes)])
             column += len(classes)
-            threshold = float(self.threshold) if position == 0 else None
-            report: dict[str, Any] = binary_report(scores, table.fake[rows], threshold)
+            is_score = position == 0
+            threshold = float(self.threshold) if is_score else None
+            reports[name] = binary_report(
+                table.scores if is_score else scores, table.fake, threshold
+            )
+        return reports
+
+    def _log_reports(
+        self, prefix: str, reports: Mapping[str, Mapping[str, float | None] | None]
+    ) -> list[str]:
+        """Log the metrics of each readout, and return the names of those that do not exist."""
+        missing: list[str] = []
+        for position, name in enumerate(self.network.classes):
+            report = reports.get(name) or {}
             place = prefix if position == 0 else f"{prefix}/{name}"
-            for figure in _PRIMARY_FIGURES if position == 0 else _FIGURES:
-                value = report[figure]
+            for metric in _PRIMARY_METRICS if position == 0 else _METRICS:
+                value = report.get(metric)
                 if value is None:
-                    missing.append(f"{place}/{figure}")
+                    missing.append(f"{place}/{metric}")
                 self.log(
-                    f"{place}/{figure}",
+                    f"{place}/{metric}",
                     math.nan if value is None else value,
-                    prog_bar=place == "val" and figure == "auc",
+                    prog_bar=place == "val" and metric == "auc",
                 )
         return missing
 

@@ -10,9 +10,11 @@ from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 from torch.nn import functional
 
+from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, OTHER_MANIPULATION
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.evaluation import evaluate
 from deepfake_mtl.tasks import BinaryCrossEntropy, Features, ManipulationCrossEntropy, MoCoSettings
 from tests.worlds import TinyEncoder, loader, trainer
 
@@ -253,3 +255,32 @@ def test_what_nobody_trains_on_is_not_seen(tmp_path: Path) -> None:
         assert figures[f"test/{name}/average_precision"] == pytest.approx(
             sklearn_metrics.average_precision_score(table.fake[rows], table.scores[rows]), abs=1e-6
         )
+
+
+def test_what_is_logged_of_a_test_is_what_is_kept_of_it(tmp_path: Path) -> None:
+    model = detector(held_out="FaceSwap")
+    labels = [0, 1, 2, 3, 4, OTHER_MANIPULATION] * 3
+    (logged,) = trainer(tmp_path).test(model, loader(labels), verbose=False)
+    kept = model.test_metrics
+    assert kept is not None
+    assert kept == evaluate(model.test_predictions, ("FaceSwap",), float(model.threshold))
+    expected = {}
+    for of in TEST_SETS:
+        for name in ("accuracy", "balanced_accuracy", "auc"):
+            expected[f"test/{of}/{name}"] = kept[of][name]
+            expected[f"test/{of}/manipulation/{name}"] = kept["readouts"]["manipulation"][of][name]
+        for name in ("average_precision", "eer", "accuracy_calibrated"):
+            expected[f"test/{of}/{name}"] = kept[of][name]
+    assert logged == pytest.approx(expected)
+    # Loaders of other makes know labels only.
+    methods = [*MANIPULATION_CLASSES, "other"] * 3
+    assert [each.method for each in model.test_predictions] == methods
+    assert kept["recall"]["other"]["held_out"]
+
+
+def test_a_test_with_nothing_held_out_has_no_held_out_metrics(tmp_path: Path) -> None:
+    model = detector(held_out="none")
+    (logged,) = trainer(tmp_path).test(model, loader([0, 1, 2]), verbose=False)
+    assert model.test_metrics["held_out"] is None
+    assert math.isnan(logged["test/held_out/accuracy"])
+    assert logged["test/seen/accuracy"] == pytest.approx(model.test_metrics["seen"]["accuracy"])

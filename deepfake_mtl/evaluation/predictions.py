@@ -6,11 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES
+from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL, VideoRecord
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import PREDICTIONS, write_whole
+
+if TYPE_CHECKING:  # PyTorch, which reading does without
+    from deepfake_mtl.metrics import VideoTable
+
+OTHER: Final = "other"
+"""Method of videos whose loader tells no more than that no detector is trained on it."""
 
 COLUMNS: Final = ("key", "method", "identities", "label", "score", "clips")
 """The columns of ``predictions.csv`` that come before those of the readouts."""
@@ -50,6 +56,49 @@ def sort_methods(methods: set[str]) -> list[str]:
     """Sorts names of methods: originals, the manipulations of FaceForensics++, then others."""
     known = [method for method in MANIPULATION_CLASSES if method in methods]
     return known + sorted(methods - set(known))
+
+
+def collect_predictions(
+    table: "VideoTable", outputs: Sequence[str], records: Sequence[VideoRecord] | None
+) -> list[Prediction]:
+    """Name the videos of a table and its columns.
+
+    Args:
+        table: Scores of V videos, C columns: the score, then the outputs.
+        outputs: Names of the C - 1 outputs, ``<readout>/<class>``.
+        records: The videos that the ids of the table are positions of. None where they are not
+            known: keys are the ids, and methods those of `MANIPULATION_CLASSES`, or `OTHER`.
+
+    Returns:
+        One prediction a video, in the order of the table.
+    """
+
+    def name(video: int, label: int) -> tuple[str, str, tuple[str, ...]]:
+        if records is None:
+            known = label < len(MANIPULATION_CLASSES)
+            return str(video), MANIPULATION_CLASSES[label] if known else OTHER, ()
+        return records[video].key, records[video].method, records[video].identities
+
+    rows = zip(
+        *(table.video.tolist(), table.label.tolist(), table.clips.tolist()),
+        table.outputs.tolist(),
+        strict=True,
+    )
+    predictions = []
+    for video, label, clips, (score, *others) in rows:
+        key, method, identities = name(video, label)
+        predictions.append(
+            Prediction(
+                key=key,
+                method=method,
+                label=method != ORIGINAL,
+                score=score,
+                clips=clips,
+                outputs=dict(zip(outputs, others, strict=True)),
+                identities=identities,
+            )
+        )
+    return predictions
 
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
