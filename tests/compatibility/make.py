@@ -146,7 +146,8 @@ def clips(size: int) -> torch.Tensor:
 
 def export(name: str, size: int) -> None:
     run("export", f"--ckpt_path={name}/checkpoints/last.ckpt", f"--out={name}/exported")
-    (Path(name) / "exported" / "model.pt2").unlink(missing_ok=True)  # is PyTorch's format
+    for left in ("model.pt2", "README.md"):  # of PyTorch, and for people
+        (Path(name) / "exported" / left).unlink(missing_ok=True)
     detector = load_detector(Path(name) / "exported")
     with torch.inference_mode():
         outputs = detector.network(clips(size))
