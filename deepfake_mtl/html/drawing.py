@@ -56,7 +56,7 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def line_style(place: int, lines: int) -> dict[str, Any]:
-    """Options of a line: colour, dash and marker, so that lines can be told apart without colour.
+    """Return options of a line: colour, dash and marker, so that colour is not needed.
 
     Args:
         place: Of the line among the others, from 0.
@@ -72,7 +72,7 @@ def line_style(place: int, lines: int) -> dict[str, Any]:
 
 
 def marked(values: Sequence[float], place: int) -> list[int]:
-    """Where a line has markers: some places, and where it would be no line between two gaps.
+    """Return where a line has markers: some places, and single points between two gaps.
 
     Args:
         values: Along the line; NaN where it has gaps.
@@ -88,12 +88,12 @@ def marked(values: Sequence[float], place: int) -> list[int]:
 
 
 def percent_axis(axis: Axis) -> None:
-    """Shows shares in per cent."""
+    """Show shares in per cent."""
     axis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
 
 
 def as_roc(axes: Axes) -> None:
-    """Makes axes those of a ROC."""
+    """Set axes up for a ROC curve."""
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1),
@@ -106,7 +106,7 @@ def as_roc(axes: Axes) -> None:
 
 
 def svg_of(figure: Figure, description: str) -> str:
-    """Renders a figure for being put into HTML: no addresses, no fixed size, no fixed colours.
+    """Render a figure for HTML: no addresses, no fixed size, no fixed colours.
 
     Args:
         figure: Drawn under `STYLE`, with a hash salt (``svg.hashsalt``) that no other picture of

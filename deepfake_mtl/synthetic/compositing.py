@@ -41,7 +41,7 @@ def match_colour(face: Plane, frame: Image, region: Plane, contrast: bool = True
 
 
 def _average(picture: Plane, weights: NDArray[np.float64]) -> Plane:
-    """Weighted mean of each channel, shape (3,).
+    """Return the weighted mean of each channel, shape (3,).
 
     No matrix product: its order of summation differs from process to process. The rest of such
     differences is rounded away, so that equal configurations give equal bytes.

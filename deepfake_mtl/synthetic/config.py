@@ -76,5 +76,5 @@ class SyntheticConfig:
         return RATE_FACTORS[self.compression]
 
     def to_dict(self) -> dict[str, int | float | str]:
-        """The attributes as plain values, for JSON."""
+        """Return the attributes as plain values, for JSON."""
         return asdict(self)

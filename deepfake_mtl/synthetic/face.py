@@ -147,7 +147,7 @@ class FaceModel:
         )
 
     def with_albedo(self, albedo: Plane) -> "FaceModel":
-        """The same head with another skin."""
+        """Return the same head with another skin."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return FaceModel(**{**values, "albedo": albedo})
 
@@ -267,7 +267,7 @@ class _Painter:
         return albedo
 
     def _folds(self, albedo: Plane) -> None:
-        """Sockets, nostrils, the folds from nose to mouth, and lines on the forehead."""
+        """Paint sockets, nostrils, the folds from nose to mouth, and lines on the forehead."""
         s, u, v = self.shape, self.u, self.v
         nose_tip = s.eye_height + s.nose_length + 0.08
         dark = 0.25 * bump(u, v, (0, s.mouth_height + 0.17), (0.13, 0.025))
@@ -387,7 +387,7 @@ class _Painter:
         paint(albedo, np.asarray(0.92 * frame, np.float32), colour)
 
     def _inner(self) -> Plane:
-        """From above the brows to the chin, inside the outline of the face."""
+        """Return the part from above the brows to the chin, inside the outline of the face."""
         s, soft = self.shape, 1.5 * self.pixel
         middle = 0.5 * (s.eye_height - s.brow_height - 0.12 + 0.9)
         half = 0.9 - middle

@@ -59,5 +59,5 @@ def shoot(config: SyntheticConfig, identity: int, recording: Recording) -> list[
 
 
 def random_numbers(config: SyntheticConfig, identity: int, purpose: str) -> np.random.Generator:
-    """Random numbers that depend on what they are for, and on nothing that came before."""
+    """Return random numbers that depend on what they are for, and on nothing before."""
     return np.random.default_rng([config.seed, 2, identity, *purpose.encode()])

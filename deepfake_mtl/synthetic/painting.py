@@ -55,15 +55,15 @@ class HeadPlane:
         return ((np.arange(height, dtype=np.float32) + 0.5) / self.density - HALF_HEIGHT)[:, None]
 
     def columns(self, u: Field) -> Plane:
-        """Pixel columns of horizontal coordinates, as `cv2.remap` counts them."""
+        """Return the pixel columns of horizontal coordinates, as `cv2.remap` counts them."""
         return np.asarray((u + HALF_WIDTH) * self.density - 0.5, np.float32)
 
     def rows(self, v: Field) -> Plane:
-        """Pixel rows of vertical coordinates, as `cv2.remap` counts them."""
+        """Return the pixel rows of vertical coordinates, as `cv2.remap` counts them."""
         return np.asarray((v + HALF_HEIGHT) * self.density - 0.5, np.float32)
 
     def window(self, u0: float, u1: float, v0: float, v1: float) -> tuple[slice, slice]:
-        """Rows and columns of the raster that cover a rectangle."""
+        """Return the rows and columns of the raster that cover a rectangle."""
         height, width = self.shape
         top, bottom = (int((v + HALF_HEIGHT) * self.density) for v in (v0, v1))
         left, right = (int((u + HALF_WIDTH) * self.density) for u in (u0, u1))
@@ -72,20 +72,20 @@ class HeadPlane:
         )
 
     def noise(self, rng: np.random.Generator, cell_u: float, cell_v: float | None = None) -> Plane:
-        """Smooth noise of mean 0 and deviation 1 with grains of the given size in head units."""
+        """Return smooth noise of mean 0 and deviation 1, with grains sized in head units."""
         return smooth_noise(
             rng, self.shape, cell_u * self.density, (cell_v or cell_u) * self.density
         )
 
 
 def smoothstep(start: float, end: float, x: Field) -> Plane:
-    """Rises from 0 at `start` to 1 at `end` without corners; falls where `end` < `start`."""
+    """Rise from 0 at `start` to 1 at `end` without corners; fall where `end` < `start`."""
     t = np.clip((x - start) / (end - start), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
 
 
 def bump(u: Field, v: Field, at: tuple[float, float], spread: tuple[float, float]) -> Plane:
-    """A Gaussian hill of height 1."""
+    """Return a Gaussian hill of height 1."""
     squares = ((u - at[0]) / spread[0]) ** 2 + ((v - at[1]) / spread[1]) ** 2
     return np.asarray(np.exp(-0.5 * squares), np.float32)
 
@@ -93,7 +93,7 @@ def bump(u: Field, v: Field, at: tuple[float, float], spread: tuple[float, float
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], cell_x: float, cell_y: float
 ) -> Plane:
-    """Noise of mean 0 and deviation 1 with grains of the given size in pixels."""
+    """Return the noise of mean 0 and deviation 1 with grains of the given size in pixels."""
     height, width = shape
     if max(cell_x, cell_y) < FINE:
         grains = rng.standard_normal(shape, dtype=np.float32)
@@ -117,7 +117,7 @@ def resize(field: Plane, size: tuple[int, int], interpolation: int = cv2.INTER_L
 
 
 def blur(field: Plane, sigma: float) -> Plane:
-    """Gaussian blur with a deviation of `sigma` pixels."""
+    """Blur by a Gaussian with a deviation of `sigma` pixels."""
     return np.asarray(
         cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32
     )

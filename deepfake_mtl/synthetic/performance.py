@@ -90,17 +90,17 @@ class Performance:
         return len(self.poses)
 
     def pose(self, frame: int) -> Pose:
-        """The pose in one frame."""
+        """Return the pose in one frame."""
         return Pose(*self.poses[frame].tolist())
 
     def expression(self, frame: int) -> Expression:
-        """The expression in one frame."""
+        """Return the expression in one frame."""
         return Expression(*self.expressions[frame].tolist())
 
     def with_expressions_of(
         self, other: "Performance", fields: tuple[str, ...] = Expression._fields
     ) -> "Performance":
-        """The same poses, with the named fields of the expression taken from another one."""
+        """Return the same poses, with the named fields of the expression taken from another one."""
         expressions = self.expressions.copy()
         columns = [Expression._fields.index(field) for field in fields]
         expressions[:, columns] = other.expressions[: len(self), columns]
@@ -108,7 +108,7 @@ class Performance:
 
 
 def _sway(rng: np.random.Generator, frames: int, period: float) -> Signal:
-    """A wandering signal of deviation about 1 with the given period in seconds."""
+    """Return a wandering signal of deviation about 1 with the given period in seconds."""
     time = np.arange(frames) / FRAMES_PER_SECOND
     signal = np.zeros(frames)
     for octave in range(3):
@@ -118,7 +118,7 @@ def _sway(rng: np.random.Generator, frames: int, period: float) -> Signal:
 
 
 def _speech(rng: np.random.Generator, frames: int) -> Signal:
-    """Mouth opening: syllables at 3 to 6 a second, in phrases with short rests between them."""
+    """Return the mouth opening: 3 to 6 syllables a second, in phrases with short rests."""
     opening = np.zeros(frames)
     time = np.arange(frames) / FRAMES_PER_SECOND
     start, end = -rng.uniform(0, 1.0), frames / FRAMES_PER_SECOND
@@ -133,7 +133,7 @@ def _speech(rng: np.random.Generator, frames: int) -> Signal:
 
 
 def _lids(rng: np.random.Generator, frames: int) -> Signal:
-    """Openness of the eyes with a blink of 0.2 seconds every 1 to 4 seconds."""
+    """Return the openness of the eyes, with a blink of 0.2 seconds every 1 to 4 seconds."""
     time = np.arange(frames) / FRAMES_PER_SECOND
     lids = np.full(frames, rng.uniform(0.8, 1.0))
     blink = rng.uniform(0, 2.0)
@@ -144,7 +144,7 @@ def _lids(rng: np.random.Generator, frames: int) -> Signal:
 
 
 def _glances(rng: np.random.Generator, frames: int, reach: float) -> Signal:
-    """A gaze that rests, and jumps every 0.4 to 1.6 seconds."""
+    """Return a gaze that rests, and jumps every 0.4 to 1.6 seconds."""
     gaze = np.zeros(frames, np.float32)
     frame = 0
     while frame < frames:

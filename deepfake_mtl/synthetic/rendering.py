@@ -33,7 +33,7 @@ class Projection(NamedTuple):
     rows: Plane
 
     def show(self, layer: Plane) -> Plane:
-        """A layer of the head plane as the frame shows it."""
+        """Return a layer of the head plane as the frame shows it."""
         return warp(layer, self.columns, self.rows)
 
 
@@ -97,7 +97,7 @@ class HeadRenderer:
         )
 
     def lit(self, light: Light, pose: Pose) -> Plane:
-        """The head plane as the light shows it: premultiplied RGBA, colours 0 to 255."""
+        """Return the head plane as the light shows it: premultiplied RGBA, colours 0 to 255."""
         face = self.face
         lamp = _into_head(light.direction, pose)
         halfway = lamp + _into_head(np.array([0, 0, 1], np.float32), pose)
@@ -115,7 +115,7 @@ class HeadRenderer:
         return np.dstack([colour, face.alpha])
 
     def _facing(self, direction: Plane) -> Plane:
-        """Cosine between the surface and a direction in the axes of the head."""
+        """Return the cosine between the surface and a direction in the axes of the head."""
         # No matrix product: its rounding differs from process to process.
         right, down, front = self._normals
         cosine = right * direction[0] + down * direction[1] + front * direction[2]
@@ -145,11 +145,11 @@ class HeadRenderer:
     def render(
         self, light: Light, pose: Pose, expression: Expression, projection: Projection
     ) -> Plane:
-        """The head in the frame: premultiplied RGBA, shape (size, size, 4)."""
+        """Return the head in the frame: premultiplied RGBA, shape (size, size, 4)."""
         return projection.show(self.express(self.lit(light, pose), expression))
 
     def _brightness(self, lit: Plane) -> Plane:
-        """Colour of the light on the face, from the skin between nose and eyes; shape (3,)."""
+        """Return the colour of the light on the face, from the skin below the eyes; shape (3,)."""
         window = self.face.plane.window(-0.3, 0.3, -0.05, 0.3)
         seen = lit[window][..., :3].mean(axis=(0, 1)) / self.face.skin
         return np.asarray(np.clip(seen, 0.2, 1.3), np.float32)

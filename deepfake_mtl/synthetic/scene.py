@@ -108,7 +108,7 @@ class Scene:
         )
 
     def backdrop(self, frame: int, pose: Pose) -> Plane:
-        """Everything behind the head in one frame, shape (size, size, 3)."""
+        """Paint everything behind the head in one frame, shape (size, size, 3)."""
         shift = self.drift[frame] * self.size
         canvas = self._view(self.background, float(shift[0]), float(shift[1]))
         # Shoulders follow the head a little.
@@ -137,7 +137,7 @@ class Scene:
 
 
 def _background(rng: np.random.Generator, side: int) -> Plane:
-    """A wall or a landscape out of focus, with shapes on it."""
+    """Return a wall or a landscape out of focus, with shapes on it."""
     first, second = (rng.uniform(40, 215) + rng.uniform(-30, 30, 3) for _ in range(2))
     ramp = np.linspace(0, 1, side, dtype=np.float32)
     blend = ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None]
@@ -160,7 +160,7 @@ def _background(rng: np.random.Generator, side: int) -> Plane:
 
 
 def _body(rng: np.random.Generator, side: int, size: int, skin: Plane, light: Light) -> Plane:
-    """Neck and shoulders below a head that is in the middle of the frame."""
+    """Return the neck and shoulders below a head that is in the middle of the frame."""
     unit = HEAD_UNIT * size
     axis = (np.arange(side, dtype=np.float32) + 0.5 - side / 2) / unit
     u, v = axis[None, :], axis[:, None] + HEAD_RISE

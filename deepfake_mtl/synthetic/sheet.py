@@ -68,7 +68,7 @@ def contact_sheet(
 
 
 def _find(root: Path, method: str, compression: str, target: str) -> Path:
-    """The video of a target under one method."""
+    """Return the video of a target under one method."""
     if method == ORIGINAL:
         return root / "original_sequences" / "youtube" / compression / "videos" / f"{target}.mp4"
     folder = root / "manipulated_sequences" / method / compression / "videos"

@@ -38,7 +38,7 @@ def write_video(
 
 
 def through_codec(frames: Iterable[Image], rate_factor: int) -> list[Image]:
-    """What is left of frames after one generation of H.264 with 4:2:0 colour."""
+    """Return what is left of frames after one generation of H.264 with 4:2:0 colour."""
     buffer = io.BytesIO()
     _encode(buffer, frames, rate_factor, "veryfast", "yuv420p")
     buffer.seek(0)
@@ -46,7 +46,7 @@ def through_codec(frames: Iterable[Image], rate_factor: int) -> list[Image]:
 
 
 def read_video(path: Path) -> list[Image]:
-    """All frames of a video as RGB pictures."""
+    """Return all frames of a video as RGB pictures."""
     return _decode(path)
 
 

@@ -74,7 +74,7 @@ def synthesize(
 
 
 def pair_identities(config: SyntheticConfig) -> list[tuple[int, int]]:
-    """Who is swapped with whom: every identity is in one pair."""
+    """Return who is swapped with whom: every identity is in one pair."""
     order = np.random.default_rng([config.seed, 1]).permutation(config.identities).tolist()
     return list(zip(order[::2], order[1::2], strict=True))
 
@@ -146,7 +146,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _paths(root: Path, config: SyntheticConfig, target: int, source: int) -> dict[str, Path]:
-    """The files of one target: the original, the fakes by method, the masks by method/mask."""
+    """Return the files of one target: original, fakes by method, masks by method/mask."""
     originals = root / "original_sequences" / "youtube" / config.compression / "videos"
     paths = {"original": originals / f"{target:03}.mp4"}
     for method in MANIPULATIONS:

@@ -48,7 +48,7 @@ CORPORA: Final[Mapping[str, _Opens]] = MappingProxyType(
 
 
 def has_compressions(name: str) -> bool:
-    """Whether a corpus of this name is published in several compressions."""
+    """Return whether a corpus of this name is published in several compressions."""
     return name in {each.name for each in (FaceForensics, FaceShifter, DeepFakeDetection)}
 
 

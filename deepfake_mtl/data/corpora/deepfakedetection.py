@@ -31,7 +31,7 @@ class DeepFakeDetection(FaceForensicsTree):
     splits_folder: Final = None
 
     def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
-        """As `FaceForensics.index`, but fakes must be there.
+        """List the videos as `FaceForensics.index` does, but fakes must be there.
 
         Raises:
             CorpusError: They are not.

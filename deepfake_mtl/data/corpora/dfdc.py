@@ -102,7 +102,7 @@ class DFDC(CorpusReader):
         return listed + [record for each in self._labelled() for record in self._tested(each)]
 
     def _parts(self) -> list[Path]:
-        """The folders of ``metadata.json``."""
+        """Return the folders of ``metadata.json``."""
         parts = []
         for pattern in (_PARTS, f"train/{_PARTS}"):
             for folder in sorted(path for path in self.root.glob(pattern) if path.is_dir()):
@@ -112,7 +112,7 @@ class DFDC(CorpusReader):
         return [self.root, *parts] if alone else parts
 
     def _labelled(self) -> list[Path]:
-        """The folders of ``labels.csv``."""
+        """Return the folders of ``labels.csv``."""
         folders = (self.root, self.root / "validation", self.root / "test")
         return [folder for folder in folders if (folder / _LABELS).is_file()]
 

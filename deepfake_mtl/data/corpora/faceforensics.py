@@ -82,7 +82,7 @@ class FaceForensics(FaceForensicsTree):
         return record.identities[0] if record.is_fake else None
 
     def _identities(self, method: str, name: str) -> tuple[str, ...] | None:
-        """Who is to be seen; None if the name is none of the corpus."""
+        """Return who is to be seen; None if the name does not belong to the corpus."""
         identities = tuple(name.split("_"))
         return identities if len(identities) == (1 if method == ORIGINAL else 2) else None
 

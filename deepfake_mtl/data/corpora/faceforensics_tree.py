@@ -143,7 +143,7 @@ class FaceForensicsTree(ABC):
         return next(filter(os.path.isfile, candidates), None)
 
     def _folders(self, method: str, compression: str) -> list[tuple[str, Path]]:
-        """The folders that hold videos of a compression, with their form."""
+        """Return the folders that hold videos of a compression, with their form."""
         candidates = [
             (form, self.folder(method) / name / form)
             for name in _FOLDERS[compression]
@@ -153,11 +153,11 @@ class FaceForensicsTree(ABC):
 
     @abstractmethod
     def _identities(self, method: str, name: str) -> tuple[str, ...] | None:
-        """Who is to be seen; None if the name is none of the corpus."""
+        """Return who is to be seen; None if the name does not belong to the corpus."""
 
     @abstractmethod
     def _expected_name(self, method: str) -> str:
-        """What videos of a method are named, for messages."""
+        """Return what videos of a method are named, for messages."""
 
     def _records(self, folder: Path, method: str, form: str) -> Iterator[VideoRecord]:
         passed = []

@@ -27,7 +27,7 @@ class FaceShifter(FaceForensics):
     methods: ClassVar[tuple[str, ...]] = ("FaceShifter",)
 
     def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
-        """As `FaceForensics.index`, but fakes must be there.
+        """List the videos as `FaceForensics.index` does, but fakes must be there.
 
         Raises:
             CorpusError: They are not.

@@ -67,7 +67,7 @@ class RealFakeFolder(CorpusReader):
     def _below(
         self, folder: Path, parts: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[str, ...], Path]]:
-        """The videos of a folder, with the folders on the way and the name."""
+        """Yield the videos of a folder, with the folders on the way and the name."""
         found = list_folder(folder)
         report_unexplained(folder, found.others)
         for path in found.videos:

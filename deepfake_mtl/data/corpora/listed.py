@@ -85,7 +85,7 @@ def listed_files(
 
 
 def _renamed(missing: Iterable[str], unlisted: Iterable[str]) -> dict[str, str]:
-    """Videos that a list names with another suffix, none, or letters of another case.
+    """Return the videos that a list names with another suffix, none, or letters of another case.
 
     Returns:
         Of each path of a list that is not there, the file that is: the only one of its name.

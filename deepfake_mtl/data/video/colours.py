@@ -36,7 +36,7 @@ _REFORMATTER: Final = (
 def to_rgb(
     frame: VideoFrame, out: NDArray[np.uint8] | None = None, window: Window | None = None
 ) -> NDArray[np.uint8]:
-    """RGB picture of a decoded frame, or of a part of it.
+    """Return the RGB picture of a decoded frame, or of a part of it.
 
     8-bit planar YUV (4:4:4, 4:2:2 and 4:2:0, so nearly all videos) goes through one matrix and is
     rounded to the nearest level, after bilinear upsampling of the chroma, whose samples are taken
@@ -65,7 +65,7 @@ def to_rgb(
 
 
 def to_scaled_rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    """RGB picture of a decoded frame at another size, for what needs no more: planes are scaled.
+    """Return the RGB picture of a decoded frame at another size, by scaling its planes.
 
     Args:
         frame: A decoded frame.
@@ -89,7 +89,7 @@ def scale(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 
 
 def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
-    """The luma or a chroma plane, which shares the memory of the frame."""
+    """Return the luma or a chroma plane, which shares the memory of the frame."""
     plane = frame.planes[number]
     samples = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return samples[: plane.height, : plane.width]
@@ -98,7 +98,7 @@ def _plane(frame: VideoFrame, number: int) -> NDArray[np.uint8]:
 def _part_of_plane(
     frame: VideoFrame, number: int, rows: range, columns: range
 ) -> NDArray[np.uint8]:
-    """A part of the luma or of a chroma plane, the latter at the size of the luma."""
+    """Return a part of the luma or of a chroma plane, the latter at the size of the luma."""
     samples = _plane(frame, number)
     # Whole factors keep chroma and luma of odd sizes aligned.
     down, across = -(-frame.height // samples.shape[0]), -(-frame.width // samples.shape[1])
@@ -124,7 +124,7 @@ def _matrix(frame: VideoFrame) -> NDArray[np.float64]:
 
 @lru_cache
 def _yuv_to_rgb(colorspace: int, *, full_range: bool) -> NDArray[np.float64]:
-    """Affine matrix (3, 4) from 8-bit YUV to 8-bit RGB (ITU-T H.273, section 8.3)."""
+    """Return the affine matrix (3, 4) from 8-bit YUV to 8-bit RGB (ITU-T H.273, section 8.3)."""
     red, blue = _LUMA_WEIGHTS.get(colorspace, _BT601)
     green = 1 - red - blue
     linear = np.array(

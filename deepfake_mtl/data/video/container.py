@@ -47,7 +47,7 @@ _FIRST_PACKETS: Final = 64
 def open_video(
     path: Path, most_pixels: int | None = None, *, strict: bool = True
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, with a decoder that stops at errors.
+    """Open the container and its video stream, with a decoder that stops at errors.
 
     Args:
         path: A video file.
@@ -93,7 +93,7 @@ def open_video(
 
 
 def count_by_index(path: Path, container: InputContainer, stream: VideoStream) -> int | None:
-    """Number of frames by the index of an MP4 or MOV file, and by its first packets.
+    """Return the number of frames by the index of an MP4 or MOV file, and by its first packets.
 
     Returns:
         None where there is no whole index, or where its entries may be something else than
@@ -136,7 +136,7 @@ def check_index(path: Path, stream: VideoStream) -> None:
 
 
 def _begins_plainly(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a file begins with a key frame, and orders its pictures as its codec does.
+    """Return whether a file begins with a key frame, and orders its pictures as its codec does.
 
     Where the codec holds pictures back to reorder them, timestamps in the order of storage would
     contradict it; and what is shown before the first key frame may refer to what is not there.
@@ -163,7 +163,7 @@ def _begins_plainly(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def _walk_boxes(path: Path) -> bool:
-    """Whether a file is a fragmented MP4, by the headers of its outermost boxes.
+    """Return whether a file is a fragmented MP4, by the headers of its outermost boxes.
 
     Raises:
         VideoError: The last fragment, or data that nothing follows, ends beyond the file.
@@ -200,12 +200,12 @@ def _walk_boxes(path: Path) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """What FFmpeg says about an error, in short."""
+    """Return what FFmpeg says about an error, in short."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """The packets of a stream that hold something, in the order of decoding.
+    """Yield the packets of a stream that hold something, in the order of decoding.
 
     Samples of 0 bytes stand for frames that a recorder dropped: players go on with the last one.
     """
@@ -226,7 +226,7 @@ def show_headers(stream: VideoStream, packet: Packet) -> None:
 
 
 def is_closed(codec: VideoCodecContext, packet: Packet) -> bool:
-    """Whether nothing behind the first key frame of a stream can refer to what was before it.
+    """Return whether nothing behind the first key frame can refer to what was before it.
 
     Of H.264 that is so where the frame is an IDR picture (ITU-T H.264, table 7-1). Others begin a
     stream where it was cut: pictures behind them may refer to, or give up, what was cut off.
@@ -245,7 +245,7 @@ def is_closed(codec: VideoCodecContext, packet: Packet) -> bool:
 
 
 def is_hidden(codec: str, packet: Packet) -> bool:
-    """Whether a packet holds nothing but a picture that is never shown (alt-ref frames).
+    """Return whether a packet holds nothing but a picture that is never shown (alt-ref frames).
 
     VP8 and VP9 say so in the first byte of a frame (RFC 6386, section 9.1; VP9 bitstream
     specification, section 6.2). A VP9 packet that ends in an index of several frames shows one.

@@ -35,7 +35,7 @@ def timeline_of(
     *,
     distrust: bool = False,
 ) -> Timeline:
-    """The frames of a video file.
+    """Return the frames of a video file.
 
     All packets are read. Where these are doubtful, the whole file is decoded, once in a process:
     the result is kept for as long as path, size and time of change stay the same.
@@ -73,7 +73,7 @@ def timeline_of(
 
 
 def is_counted(path: Path) -> bool:
-    """Whether a file is known as one whose index does not tell the number of its frames."""
+    """Return whether a file is known as one whose index does not tell the number of its frames."""
     with _lock:
         return _identity(path) in _counted
 
@@ -109,7 +109,7 @@ def _excused(
     most_pixels: int | None,
     alive: Callable[[], None] | None,
 ) -> Timeline:
-    """How to decode a file whose faults are those of its edges, as players do.
+    """Return how to decode a file whose faults are those of its edges, as players do.
 
     A recorded stream may end within its last picture, which is left out. Pictures behind the first
     key frame may refer to what was cut off: a decoder that stops at nothing else then judges which
@@ -126,7 +126,7 @@ def _excused(
 def _failures(
     path: Path, begin: Timeline, most_pixels: int | None, alive: Callable[[], None] | None
 ) -> Iterator[int]:
-    """Places of packets that a strict decoder refuses or calls corrupt, leading pictures apart."""
+    """Return the places of packets that a strict decoder refuses or calls corrupt."""
     with open_video(path, most_pixels) as (container, stream):
         decoder = Decoder(path, stream, begin)
         for place, packet in enumerate(packets(container, stream)):
@@ -142,7 +142,7 @@ def _failures(
 def _decode(
     path: Path, begin: Timeline, most_pixels: int | None, alive: Callable[[], None] | None
 ) -> list[int | None]:
-    """Timestamps of all pictures, in the decoder's order."""
+    """Return the timestamps of all pictures, in the decoder's order."""
     times = []
     with open_video(path, most_pixels, strict=begin.strict) as (container, stream):
         for frame in Decoder(path, stream, begin).all_shown(container):

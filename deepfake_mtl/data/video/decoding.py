@@ -84,7 +84,7 @@ class Decoder:
                 raise self.error("data is missing", frame.pts)
 
     def error(self, reason: str, time: int | None = None, number: int | None = None) -> VideoError:
-        """An error at a frame, named by its number, or else found by its timestamp."""
+        """Return an error at a frame, named by its number, or else found by its timestamp."""
         timeline = self._timeline
         if number is None:
             number = timeline.frame_at(time)

@@ -56,14 +56,14 @@ class Frame:
         return not isinstance(self._picture, np.ndarray) and self._picture.interlaced_frame
 
     def holds(self, window: Window) -> bool:
-        """Whether a window can be asked for: always, unless the frame is a `part`."""
+        """Return whether a window can be asked for: always, unless the frame is a `part`."""
         return all(
             held.start <= asked.start and asked.stop <= held.stop
             for held, asked in zip(self._held, window, strict=True)
         )
 
     def rgb(self, window: Window | None = None) -> NDArray[np.uint8]:
-        """The picture as shown, or a window of it; the same bits as `read_clip` gives.
+        """Return the picture as shown, or a window of it; the same bits as `read_clip` gives.
 
         Args:
             window: Rows and columns of the picture as shown; all that the frame holds if None.
@@ -90,7 +90,7 @@ class Frame:
         return np.ascontiguousarray(picture[rows.start : rows.stop, columns.start : columns.stop])
 
     def scaled(self, width: int, height: int) -> NDArray[np.uint8]:
-        """The picture as shown, or what this part holds of it, at another size.
+        """Return the picture as shown, or what this part holds of it, at another size.
 
         Of a video it is cheaper than `rgb`, and deviates from that, scaled, by what is rounded.
 
@@ -106,7 +106,7 @@ class Frame:
         return self._geometry.to_scaled_rgb(self._picture, width, height)
 
     def part(self, window: Window) -> "Frame":
-        """The same frame, which holds no more than a window of its picture, and less memory.
+        """Return the same frame with no more than a window of its picture, and less memory.
 
         Raises:
             ValueError: The frame does not hold the window.

@@ -20,7 +20,7 @@ _MATRIX: Final = struct.Struct("=9i")
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Width over height of a pixel, as container or codec give it; 1 where they give none."""
+    """Return width over height of a pixel, as container or codec give it; else 1."""
     aspect = stream.sample_aspect_ratio
     if not aspect or not Fraction(1, _MOST_ASPECT) <= aspect <= _MOST_ASPECT:
         return Fraction(1)
@@ -51,7 +51,7 @@ class Geometry:
 
     @classmethod
     def of(cls, frame: VideoFrame, aspect: Fraction) -> "Geometry":
-        """What a decoded frame asks for.
+        """Return what a decoded frame asks for.
 
         Args:
             frame: A decoded frame.
@@ -70,7 +70,7 @@ class Geometry:
 
     @classmethod
     def scaled(cls, coded: tuple[int, int], aspect: Fraction) -> "Geometry":
-        """Square pixels, and nothing turned or flipped."""
+        """Return the geometry with square pixels, and nothing turned or flipped."""
         return cls(coded, max(round(coded[0] * aspect), 1))
 
     @property
@@ -85,7 +85,7 @@ class Geometry:
         return self == Geometry(self.coded, self.coded[0])
 
     def to_rgb(self, frame: VideoFrame, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """The picture as shown.
+        """Return the picture as shown.
 
         Args:
             frame: The frame whose geometry this is.
@@ -106,7 +106,7 @@ class Geometry:
         return out
 
     def to_scaled_rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-        """The picture as shown, at another size, for what needs no more: planes are scaled.
+        """Return the picture as shown, at another size, by scaling its planes.
 
         Args:
             frame: The frame whose geometry this is.

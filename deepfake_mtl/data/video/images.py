@@ -28,7 +28,7 @@ _Key = tuple[tuple[int, str], ...]
 
 
 def list_images(path: Path) -> list[Path]:
-    """Images of a folder of frames, in the order of the numbers in their names.
+    """Return the images of a folder of frames, in the order of the numbers in their names.
 
     Raises:
         VideoError: There are none, or two are the same frame, as ``1.png``, ``1.jpg`` and
@@ -103,7 +103,7 @@ def _order(file: Path) -> _Key:
 
 
 def _png_ends(data: bytes) -> bool:
-    """Whether the chunks of a PNG reach its end chunk (PNG specification, section 5.3)."""
+    """Return whether the chunks of a PNG reach its end chunk (PNG specification, section 5.3)."""
     place = len(_PNG)
     while place + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -114,7 +114,7 @@ def _png_ends(data: bytes) -> bool:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Whether the segments of a JPEG reach its end mark (ITU-T T.81, annex B).
+    """Return whether the segments of a JPEG reach its end mark (ITU-T T.81, annex B).
 
     What follows the mark belongs to somebody else, as telephones append films; what lies within a
     segment, such as a small preview with an end mark of its own, does not count.

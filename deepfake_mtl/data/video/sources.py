@@ -40,15 +40,15 @@ class VideoSource(ABC):
 
     @abstractmethod
     def probe(self) -> VideoInfo:
-        """Number of frames, size, rate and codec."""
+        """Return the number of frames, size, rate and codec."""
 
     @abstractmethod
     def read(self, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
-        """Frames ``start``, ``start + stride``, ..., shape (length, height, width, 3)."""
+        """Read the frames ``start``, ``start + stride``, ..., shape (length, height, width, 3)."""
 
     @abstractmethod
     def iterate(self) -> Iterator[Frame]:
-        """All frames, one after the other."""
+        """Yield all frames, one after the other."""
 
 
 class ContainerFile(VideoSource):
@@ -183,7 +183,7 @@ class CropsFile(VideoSource):
 def open_source(
     path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
 ) -> VideoSource:
-    """The source that reads a path: the only place that knows the forms of a video.
+    """Return the source that reads a path: the only place that knows the forms of a video.
 
     Args:
         path: A video file, a folder of images, or a file of crops (``.crops``).
@@ -200,7 +200,7 @@ def open_source(
 def probe(
     path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
 ) -> VideoInfo:
-    """Number of frames, size, rate and codec of a video.
+    """Return the number of frames, size, rate and codec of a video.
 
     Of an MP4 or MOV file the index and the first packets are read. Other containers with timestamps
     of their own, and fragmented MP4 files, have all their packets read. Files whose packets do not
@@ -223,7 +223,7 @@ def probe(
 
 
 def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
-    """Frames ``start``, ``start + stride``, ... of a video, as they are shown.
+    """Read the frames ``start``, ``start + stride``, ... of a video, as they are shown.
 
     A video file is entered at the last key frame before the clip, and on the way from there H.264
     frames to which no other frame refers are left out. Where packets do not tell which frame is
@@ -253,7 +253,7 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
 def iterate_frames(
     path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
 ) -> Iterator[Frame]:
-    """All frames of a video, as they are shown, each decoded once.
+    """Yield all frames of a video, as they are shown, each decoded once.
 
     Frames are those that a player shows: what lies before the first key frame is left out, and so
     are pictures behind it in the file that are shown before it and cannot be decoded.

@@ -197,7 +197,7 @@ class Scan:
         )
 
     def _is_plain(self, *, reorders: bool) -> bool:
-        """Whether every packet is a picture whose timestamp can be believed.
+        """Return whether every packet is a picture whose timestamp can be believed.
 
         That is: all have timestamps, no two the same; the first is a key frame, and no frame that
         is shown comes before it; and where the codec holds back pictures to reorder them, the
