@@ -14,7 +14,7 @@ from deepfake_mtl.data.protocol import (
     unseen_manipulations,
 )
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
-from deepfake_mtl.data.splits import Splits, read_splits
+from deepfake_mtl.data.splits import SplitName, Splits, read_splits
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 from tests.conftest import METHODS, PAIRS, names_of, write_splits
 
@@ -108,10 +108,33 @@ def test_a_missing_held_out_video_of_the_training_split_is_not_missed(
     assert not leave_out(needed, splits, "Deepfakes").missing
 
 
-def test_nothing_left_to_train_on_is_an_error(records: list[VideoRecord], splits: Splits) -> None:
-    originals = [record for record in records if not record.is_fake]
-    with pytest.raises(CorpusError, match="train split is left without any manipulated"):
-        leave_out(originals, splits, "Deepfakes", on_missing="skip")
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize(("kind", "fake"), [("original", False), ("manipulated", True)])
+def test_a_split_of_one_kind_alone_is_an_error(
+    records: list[VideoRecord], splits: Splits, split: SplitName, kind: str, fake: bool
+) -> None:
+    gone = splits[split].fakes if fake else splits[split].originals
+    fewer = [record for record in records if record.name not in gone]
+    with pytest.raises(
+        CorpusError,
+        match=rf"the {split} split is left without any {kind} video "
+        r"\(manipulations in use: Face2Face, FaceSwap, NeuralTextures\)",
+    ):
+        leave_out(fewer, splits, "Deepfakes", on_missing="skip")
+
+
+def test_a_test_split_may_lack_a_kind(records: list[VideoRecord], splits: Splits) -> None:
+    fewer = [record for record in records if record.name not in splits["test"].fakes]
+    fold = leave_out(fewer, splits, "Deepfakes", on_missing="skip")
+    fakes = dict.fromkeys(MANIPULATIONS, 2)
+    assert fold.counts() == {
+        "train": {"original": 4, **dict.fromkeys(MANIPULATIONS, 4), "Deepfakes": 0},
+        "val": {"original": 2, **fakes, "Deepfakes": 0},
+        "test": {"original": 2, **dict.fromkeys(MANIPULATIONS, 0)},
+    }
+    assert fold.missing == dict.fromkeys(MANIPULATIONS, ("006_007", "007_006"))
+    assert fold.seen == ("Face2Face", "FaceSwap", "NeuralTextures")
+    assert [record.name for record in fold.test] == ["006", "007"]
 
 
 def test_wrong_names_are_refused() -> None:

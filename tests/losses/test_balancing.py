@@ -60,6 +60,7 @@ def test_other_tasks_and_bad_weights_are_refused() -> None:
         UncertaintyWeights(["a", "b"])({"a": torch.tensor(1.0)})
     with pytest.raises(ConfigurationError, match="task a: weight is -1"):
         FixedWeights({"a": -1.0})
+    assert FixedWeights({"a": 0.0, "b": 1.0})({"a": torch.tensor(5.0), "b": torch.tensor(2.0)}) == 2
     with pytest.raises(ConfigurationError, match="once"):
         UncertaintyWeights(["a", "a"])
     with pytest.raises(ConfigurationError, match="once"):

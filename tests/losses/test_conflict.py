@@ -80,6 +80,55 @@ def test_it_leaves_gradients_alone_and_works_under_autocast() -> None:
         torch.testing.assert_close(half[name]["a", "b"], pairs["a", "b"], rtol=0.03, atol=0.03)
 
 
+def test_a_meter_starts_anew_and_passes_over_what_is_frozen() -> None:
+    weight, frozen = nn.Parameter(torch.tensor([1.0, 1.0])), nn.Parameter(torch.ones(2), False)
+    meter = ConflictMeter({"w": [frozen, weight]})
+    for sign in (1, -1):
+        meter.add({"a": weight[0] + frozen.sum(), "b": sign * 4 * weight[0]})
+        found = meter.compute()["w"]["a", "b"]
+        assert found.cosine == sign
+        assert found.norm_ratio == 0.25
+    assert meter.compute() == {"w": {}}
+
+
+@pytest.mark.parametrize("factor", [0.0, math.inf])
+def test_without_two_gradients_of_a_length_there_is_no_figure(factor: float) -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 1.0]))
+    losses = {"a": weight.sum(), "b": factor * weight.sum(), "c": weight[0]}
+    figures = gradient_conflict(losses, {"w": [weight]})["w"]
+    assert all(value.isnan() for value in (*figures["a", "b"], *figures["b", "c"]))
+    assert figures["a", "c"].cosine.item() == pytest.approx(math.sqrt(0.5))
+
+
+def test_equal_gradients_have_a_cosine_of_one_at_most() -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(1000))
+    for _ in range(20):
+        loss = (weight * torch.randn(1000)).sum()
+        assert gradient_conflict({"a": loss, "b": loss}, {"w": [weight]})["w"]["a", "b"].cosine <= 1
+
+
+def test_a_scale_keeps_small_gradients_of_16_bits() -> None:
+    weight = nn.Parameter(torch.ones(2, dtype=torch.float16))
+    losses = {"a": 1e-9 * weight.float()[0], "b": 1e-9 * weight.float().sum()}
+    assert gradient_conflict(losses, {"w": [weight]})["w"]["a", "b"].cosine.isnan()
+    meter = ConflictMeter({"w": [weight]})
+    meter.add(losses, scale=2.0**16)
+    found = meter.compute()["w"]["a", "b"]
+    assert found.cosine.item() == pytest.approx(math.sqrt(0.5))
+    assert found.norm_ratio.item() == pytest.approx(math.sqrt(0.5))
+
+
+def test_the_backward_pass_of_a_loss_in_float32_is_not_rounded() -> None:
+    torch.manual_seed(0)
+    network = TwoStages()
+    losses = losses_of(network, torch.randn(8, 3))
+    expected = gradient_conflict(losses, groups_of(network))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gradient_conflict(losses, groups_of(network))
+    assert found == expected
+
+
 def test_a_frozen_group_is_refused() -> None:
     with pytest.raises(ValueError, match="group 'x' holds no parameter"):
         ConflictMeter({"x": nn.Linear(2, 2).requires_grad_(False).parameters()})

@@ -189,8 +189,29 @@ def test_bad_arguments_are_refused() -> None:
         label_informed_info_nce(queries, keys, labels, queue_keys, queue_labels, temperature=0)
     with pytest.raises(ValueError, match="one key a query"):
         label_informed_info_nce(queries, keys[1:], labels, queue_keys, queue_labels)
-    with pytest.raises(ValueError, match="queue_labels"):
-        label_informed_info_nce(queries, keys, labels, queue_keys, queue_labels[1:])
+    for fits_not in (
+        (queries, labels, queue_keys, queue_labels[1:]),
+        (queries, labels, queue_keys, queue_labels[:, None]),
+        (queries, labels[1:], queue_keys, queue_labels),
+        (queries, labels, queue_keys[:, 1:], queue_labels),
+        (queries[..., None], labels, queue_keys, queue_labels),
+        (queries, labels, queue_keys[..., None], queue_labels),
+    ):
+        with pytest.raises(
+            ValueError, match=r"expected queries \[B, D\], labels \[B\], queue_keys"
+        ):
+            nearest_key_accuracy(*fits_not)
+        given, *others = fits_not
+        with pytest.raises(
+            ValueError, match=r"expected queries \[B, D\], labels \[B\], queue_keys"
+        ):
+            label_informed_info_nce(given, keys, *others)
+
+
+def test_the_temperature_is_that_of_coclr_unless_told_otherwise() -> None:
+    case = random_case(6)
+    expected = by_loops(*case, temperature=0.07, count_empty=False)
+    assert label_informed_info_nce(*case).item() == pytest.approx(expected)
 
 
 def test_share_of_queries_next_to_their_class() -> None:
@@ -201,3 +222,15 @@ def test_share_of_queries_next_to_their_class() -> None:
     # The last one's nearest slot is empty, and the next nearest is of its class.
     assert nearest_key_accuracy(queries, labels, queue_keys, torch.tensor([0, 1, 0, -1])) == 0.75
     assert nearest_key_accuracy(queries, labels, queue_keys, torch.full((4,), -1)).isnan()
+
+
+def test_the_nearest_key_is_nearest_by_angle_in_full_precision() -> None:
+    # A long key further off; and two keys that bfloat16 does not tell apart.
+    queue_keys = torch.tensor([[9.0, 9], [1, 0.001], [1, 0]])
+    queries = torch.tensor([[5.0, 0]], requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        share = nearest_key_accuracy(
+            queries, torch.tensor([2]), queue_keys, torch.tensor([0, 1, 2])
+        )
+    assert share == 1
+    assert not share.requires_grad

@@ -126,6 +126,37 @@ class TestWithTorchJD:
         surgery.aggregate([point], [head])
         assert not point.grad.isfinite().all()
 
+    def test_what_stands_in_grad_is_added_to_and_what_is_frozen_is_passed_over(
+        self, point: nn.Parameter
+    ) -> None:
+        frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+        point.grad = torch.tensor([1.0, -1.0])
+        features = point * frozen
+        surgery = GradientSurgery()
+        surgery.backward({"a": features[0], "b": 2 * features[1]}, features, [frozen, point])
+        weights = surgery.aggregate([frozen, point])
+        torch.testing.assert_close(point.grad, torch.tensor([2.0, 1.0]), rtol=1e-3, atol=1e-3)
+        assert frozen.grad is None
+        assert {name: round(weight.item(), 2) for name, weight in weights.items()} == {
+            "a": 1,
+            "b": 1,
+        }
+        with pytest.raises(ValueError, match="call backward"):
+            surgery.aggregate([point])
+
+    @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
+    @pytest.mark.parametrize("factors", [(0.0, 3.0), (0.0, 0.0)])
+    def test_a_task_without_a_gradient_changes_nothing(
+        self, point: nn.Parameter, method: str, factors: tuple[float, float]
+    ) -> None:
+        features = 1.0 * point
+        losses = {name: factor * features.sum() for name, factor in zip("ab", factors, strict=True)}
+        surgery = GradientSurgery(method)
+        surgery.backward(losses, features, [point])
+        weights = surgery.aggregate([point])
+        torch.testing.assert_close(point.grad, torch.full((2,), sum(factors)), rtol=1e-3, atol=0)
+        assert all(weight.isfinite() for weight in weights.values())
+
     def test_the_order_of_calls_is_checked(self, point: nn.Parameter, head: nn.Parameter) -> None:
         surgery = GradientSurgery()
         with pytest.raises(ValueError, match="call backward"):

@@ -135,3 +135,26 @@ def test_unusable_scores_are_refused():
         metrics.roc_auc(torch.tensor([0.5]), labels)
     with pytest.raises(ValueError, match=r"0 \(real\) or 1"):
         metrics.roc_auc(torch.tensor([0.5, 0.5]), torch.tensor([0, 4]))
+    with pytest.raises(DeepfakeMTLError, match="2 of 2 scores are not finite"):
+        metrics.accuracy(torch.tensor([-math.inf, math.inf]), labels)
+    with pytest.raises(ValueError, match="shape"):
+        metrics.accuracy(torch.tensor([[0.1], [0.9]]), labels[:, None])
+
+
+@pytest.mark.parametrize(("score", "usable"), [(1.0009, True), (1.0011, False), (1.0019, False)])
+def test_what_rounding_adds_to_a_probability_is_forgiven(score, usable):
+    labels = torch.tensor([1, 0])
+    for scores in (torch.tensor([score, 0.5]), torch.tensor([0.5, 1 - score])):
+        if usable:
+            assert metrics.roc_auc(scores.requires_grad_(), labels) == 1
+        else:
+            with pytest.raises(ValueError, match="sigmoid"):
+                metrics.roc_auc(scores, labels)
+
+
+def test_the_threshold_is_a_half_unless_told_otherwise():
+    scores, labels = torch.tensor([0.5, 0.49, 0.4, 0.9]), torch.tensor([1, 1, 0, 0])
+    assert metrics.accuracy(scores, labels) == 0.5
+    assert metrics.accuracy(scores, labels, 0.45) == 0.75
+    assert metrics.balanced_accuracy(scores, labels) == 0.5
+    assert metrics.balanced_accuracy(scores, labels, 0.45) == 0.75

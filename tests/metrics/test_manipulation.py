@@ -29,6 +29,24 @@ def test_recall_agrees_with_scikit_learn(threshold):
 def test_recall_refuses_labels_without_a_name():
     with pytest.raises(ValueError, match="labels"):
         recall_by_method(torch.tensor([0.5]), torch.tensor([4]), METHODS)
+    with pytest.raises(ValueError, match="labels"):
+        recall_by_method(torch.tensor([0.5]), torch.tensor([-1]), METHODS)
+    for scores, labels in ((torch.zeros(2), torch.zeros(3)), (torch.zeros(2, 1),) * 2):
+        with pytest.raises(ValueError, match="one shape"):
+            recall_by_method(scores, labels.long(), METHODS)
+
+
+def test_recall_of_nothing_and_at_a_half():
+    nothing = torch.zeros(0)
+    assert recall_by_method(nothing, nothing.long(), METHODS) == dict.fromkeys(METHODS)
+    scores, labels = torch.tensor([0.5, 0.5, 0.4]), torch.tensor([0, 3, 1])
+    recall = recall_by_method(scores, labels, METHODS)
+    assert recall == {"original": 0, "Deepfakes": 0, "Face2Face": None, "FaceSwap": 1}
+    # A threshold between two neighbouring float32 numbers tells them apart.
+    scores = torch.tensor([0.3, np.nextafter(np.float32(0.3), np.float32(0))])
+    between = scores.double().mean().item()
+    recall = recall_by_method(scores, torch.tensor([1, 2]), METHODS, between)
+    assert (recall["Deepfakes"], recall["Face2Face"]) == (1, 0)
 
 
 @pytest.mark.parametrize("size", [0, 50])

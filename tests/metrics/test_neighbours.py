@@ -41,7 +41,32 @@ def test_few_and_no_keys() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="labels"):
-        neighbour_vote(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(3), 2)
+    for queries, keys, labels in (
+        ((2, 3), (4, 3), (3,)),
+        ((2, 3), (4, 2), (4,)),
+        ((2, 3, 1), (4, 3), (4,)),
+        ((2, 3), (4, 3, 1), (4,)),
+        ((2, 3), (4, 3), (4, 1)),
+    ):
+        with pytest.raises(ValueError, match=r"expected queries \[N, D\]"):
+            neighbour_vote(torch.zeros(queries), torch.zeros(keys), torch.zeros(labels), 2)
+    fitting = torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4), 2
     with pytest.raises(ValueError, match="k is 0"):
-        neighbour_vote(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4), 2, k=0)
+        neighbour_vote(*fitting, k=0)
+    with pytest.raises(ValueError, match="temperature 0"):
+        neighbour_vote(*fitting, temperature=0)
+
+
+def test_twenty_keys_vote_unless_told_otherwise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = (torch.randn(n, 3, generator=generator) for n in (2, 50))
+    labels = torch.arange(50) % 3
+    votes = neighbour_vote(queries.requires_grad_(), keys, labels, 3)
+    torch.testing.assert_close(
+        votes, neighbour_vote(queries, keys, labels, 3, k=20, temperature=0.07)
+    )
+    for k, temperature in ((21, 0.07), (20, 0.08)):
+        other = neighbour_vote(queries, keys, labels, 3, k=k, temperature=temperature)
+        assert not torch.equal(votes, other)
+    assert not votes.requires_grad
+    assert neighbour_vote(queries, keys, labels, 3, k=1).amax(dim=1).tolist() == [1, 1]

@@ -122,10 +122,49 @@ def test_averaged_statistics_part_a_key_from_its_batch() -> None:
 
 def test_bad_updates_are_refused() -> None:
     copy = MomentumCopy(MLPHead(4, 4, 4))
-    with pytest.raises(ConfigurationError, match="must be from 0 to 1"):
-        copy.update(MLPHead(4, 4, 4), 1.1)
+    for momentum in (1.1, -0.1):
+        with pytest.raises(ConfigurationError, match="must be from 0 to 1"):
+            copy.update(MLPHead(4, 4, 4), momentum)
     with pytest.raises(ValueError, match="not the network that was copied"):
         copy.update(MLPHead(4, 4, 5), 0.9)
+
+
+def test_at_the_ends_of_its_range_a_copy_stands_still_or_is_its_source() -> None:
+    source = small_network()
+    copy = MomentumCopy(source)
+    before = copies(dict(copy.module.named_parameters()))
+    perturb(source)
+    for momentum, expected in ((1, before), (0, dict(source.named_parameters()))):
+        copy.update(source, momentum)
+        for name, value in copy.module.named_parameters():
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_copy_of_a_network_in_16_bits_is_in_float32(dtype: torch.dtype) -> None:
+    copy = MomentumCopy(MLPHead(2, 2).to(dtype))
+    assert {p.dtype for p in copy.parameters()} == {torch.float32}
+    assert {p.dtype for p in MomentumCopy(MLPHead(2, 2).double()).parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_copy_is_in_the_mode_of_its_source(training: bool) -> None:
+    for average in (True, False):
+        copy = MomentumCopy(small_network().train(training), average_statistics=average)
+        assert copy.training is copy.module[0].training is training
+        assert copy.module[1].training is (training and not average)
+        assert copy.train() is copy
+        assert copy.eval().module[1].training is False
+
+
+def test_statistics_that_are_not_kept_cannot_be_averaged() -> None:
+    without = nn.Sequential(nn.BatchNorm3d(4, track_running_stats=False), nn.BatchNorm3d(4))
+    for refused in (
+        lambda: MomentumCopy(without, average_statistics=True),
+        lambda: check_batch_norm_remedy("average", without, 2),
+    ):
+        with pytest.raises(ConfigurationError, match="no BatchNorm with running statistics"):
+            refused()
 
 
 def test_remedies_that_do_nothing_are_refused() -> None:

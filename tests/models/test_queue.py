@@ -76,6 +76,9 @@ def test_keys_stay_in_full_precision() -> None:
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="a queue of 0 keys"):
         KeyQueue(0, 3)
+    with pytest.raises(ConfigurationError, match="of length 0"):
+        KeyQueue(3, 0)
+    assert KeyQueue(1, 1).keys.shape == (1, 1)
     for keys, labels in [
         (torch.zeros(2, 4), torch.zeros(2)),
         (torch.zeros(2, 3), torch.zeros(3)),

@@ -103,10 +103,11 @@ class Cells:
         for run in runs:
             if run.test is None:
                 continue
-            value = run.test.metric(metric, of)
+            score_set = scored_set(run.test, of)
+            value = score_set.value(metric)
             if value is not None:
                 by_seed[run.seed] = value
-                draws.append(scored_set(run.test, of).draws(metric, self.bootstrap))
+                draws.append(score_set.draws(metric, self.bootstrap))
         if not by_seed:
             return None
         name = zlib.crc32(f"{configuration}/{fold}".encode())
