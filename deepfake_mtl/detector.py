@@ -304,7 +304,7 @@ class Detector(pl.LightningModule):
         metrics = evaluate(self.test_predictions, self.held_out, float(self.threshold))
         self.test_metrics = metrics
         for of in TEST_SETS:
-            reports = {name: readout[of] for name, readout in metrics["readouts"].items()}
+            reports = {name: predictor[of] for name, predictor in metrics["readouts"].items()}
             self._log_reports(
                 f"test/{of}", {**reports, next(iter(self.network.classes)): metrics[of]}
             )
@@ -736,7 +736,7 @@ class Detector(pl.LightningModule):
         )
 
     def _report(self, table: VideoTable) -> dict[str, dict[str, float | None]]:
-        """Compute the metrics of all videos of a table for each readout."""
+        """Compute the metrics of all videos of a table for each predictor."""
         reports = {}
         column = 1
         for position, (name, classes) in enumerate(self.network.classes.items()):
@@ -752,7 +752,7 @@ class Detector(pl.LightningModule):
     def _log_reports(
         self, prefix: str, reports: Mapping[str, Mapping[str, float | None] | None]
     ) -> list[str]:
-        """Log the metrics of each readout, and return the names of those that do not exist."""
+        """Log the metrics of each predictor, and return the names of those that do not exist."""
         missing: list[str] = []
         for position, name in enumerate(self.network.classes):
             report = reports.get(name) or {}

@@ -174,13 +174,13 @@ def test_evaluation_does_not_run_the_momentum_encoder(tmp_path: Path) -> None:
     assert table is not None
     assert table.outputs.isfinite().all()
     assert table.outputs.shape[1] == len(model.network.column_names) == 1 + 2 * 2 + 2 * 5
-    # Each readout is a distribution over its classes.
+    # Each predictor is a distribution over its classes.
     torch.testing.assert_close(
         table.outputs[:, 1:3].sum(1), torch.ones(len(table), dtype=torch.float64)
     )
 
 
-def test_it_learns_and_both_readouts_tell(tmp_path: Path) -> None:
+def test_it_learns_and_both_predictors_tell(tmp_path: Path) -> None:
     labels = [0, 1, 2, 0, 3, 4, 0, 0] * 4
     model = detector("con con", learning_rate=0.02)
     trainer(tmp_path, max_epochs=12).fit(model, loader(labels, 8, views=2, shuffle=True))

@@ -44,6 +44,7 @@ from deepfake_mtl.data.training_facts import describe_training
 from deepfake_mtl.data.transforms import (
     Augmentation,
     AugmentationSettings,
+    ClipAugmentation,
     ClipTransform,
     EvaluationTransform,
 )
@@ -154,11 +155,13 @@ class DeepfakeDataModule(pl.LightningDataModule):
             come, 1 : 3 on FaceForensics++.
         balance_manipulations: Draw equally many clips of each manipulation.
         augmentation: What is done to training clips (all assumptions).
+        extra_augmentations: What follows, by classes of your own; see
+            `deepfake_mtl.data.transforms.ClipAugmentation`.
         on_missing: ``skip`` goes on without videos that the splits name but are not there.
         on_corrupt: ``skip`` goes on without videos that cannot be decoded.
         test_on: Another corpus to test on: ``<name>=<folder>``, with a name among
-            `deepfake_mtl.data.corpora.CORPORA`, or the folder of a store of face crops. Its
-            official test list is tested, or all of it where there is none.
+            `deepfake_mtl.data.corpora.CORPORA` or the class path of a reader, or the folder of a
+            store of face crops. Its official test list is tested, or all of it where there is none.
         degradation: What is done to the clips of a test or a prediction, ``<treatment>:<strength>``
             such as ``jpeg:50``; see `deepfake_mtl.data.treatments.TREATMENTS`.
         allow_other_crops: Go on with a checkpoint that was trained on crops made otherwise.
@@ -183,6 +186,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         real_fraction: float | None = 0.5,
         balance_manipulations: bool = True,
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008 (is frozen)
+        extra_augmentations: list[ClipAugmentation] | None = None,
         on_missing: OnMissing = "error",
         on_corrupt: OnCorrupt = "error",
         test_on: str | None = None,
@@ -207,6 +211,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         self.real_fraction = real_fraction
         self.balance_manipulations = balance_manipulations
         self.augmentation = augmentation
+        self.extra_augmentations = extra_augmentations or []
         self.on_missing: OnMissing = on_missing
         self.on_corrupt: OnCorrupt = on_corrupt
         self.test_on = test_on
@@ -323,7 +328,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
         seed = self._base_seed()
         dataset = TrainingClips(
             videos,
-            Augmentation(self.size, self.augmentation),
+            Augmentation(self.size, self.augmentation, self.extra_augmentations),
             clip_length=self.clip_length,
             clip_stride=self.clip_stride,
             second_view=self.second_view,
@@ -445,7 +450,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             return FaceStore(root or name, on_missing=self.on_missing)
         if not separator:
             raise CorpusError(
-                f"{self.test_on}: is no store of face crops; name the corpus, as in "
+                f"{self.test_on}: is not a store of face crops; name the corpus, as in "
                 f"celebdf={self.test_on} (there are {', '.join(CORPORA)})"
             )
         compression = self.compression if has_compressions(name) else None

@@ -6,6 +6,7 @@ with the clip, and on nothing else: neither on global generators nor on the proc
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -110,6 +111,29 @@ class AugmentationSettings:
             raise ConfigurationError(f"augmentation.{name} begins above its end: {value}")
 
 
+class ClipAugmentation(ABC):
+    """A random change of training clips by a class of your own.
+
+    It follows the changes of `AugmentationSettings`. A configuration names its class in
+    ``data.extra_augmentations``. Instances are pickled, since processes of their own read clips.
+    """
+
+    @abstractmethod
+    def __call__(
+        self, clip: NDArray[np.uint8], generator: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Change one clip.
+
+        Args:
+            clip: RGB, shape (T, size, size, 3); not to be written to.
+            generator: Source of all random draws, a new one for each clip, so that clips depend on
+                no process and no order. Draw once for all frames.
+
+        Returns:
+            RGB, of the same shape and type.
+        """
+
+
 class EvaluationTransform:
     """The square in the middle of the frame, scaled; the same for every seed."""
 
@@ -140,14 +164,20 @@ class Augmentation:
     draw but that of the noise holds for all frames of the clip. Instances can be pickled.
     """
 
-    def __init__(self, size: int, settings: AugmentationSettings | None = None) -> None:
-        """Sets the side of the result in pixels, and what happens on the way.
+    def __init__(
+        self,
+        size: int,
+        settings: AugmentationSettings | None = None,
+        others: Sequence[ClipAugmentation] = (),
+    ) -> None:
+        """Set the side of the result in pixels, what happens on the way, and what follows.
 
         Raises:
             ConfigurationError: The size is below 1.
         """
         self.size = _checked_size(size)
         self.settings = settings = settings or AugmentationSettings()
+        self.others = tuple(others)
         degrees = 0.5  # OpenCV counts hue in steps of two degrees
         self._camera = _pipeline(
             albumentations.HorizontalFlip(p=settings.flip),
@@ -178,14 +208,27 @@ class Augmentation:
         )
 
     def __call__(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> NDArray[np.uint8]:
-        """See `ClipTransform`."""
+        """See `ClipTransform`.
+
+        Raises:
+            ConfigurationError: One of the other augmentations changes the shape or the type.
+        """
         camera_seed, storage_seed, *own_seed = np.random.SeedSequence(seed).generate_state(4)
         generator = np.random.default_rng(own_seed)
         clip = self._random_square(frames, generator)
         clip = _apply(self._camera, clip, camera_seed)
         if generator.random() < self.settings.noise:
             clip = _with_noise(clip, generator.uniform(*self.settings.noise_deviation), generator)
-        return np.ascontiguousarray(_apply(self._storage, clip, storage_seed))
+        clip = _apply(self._storage, clip, storage_seed)
+        for number, change in enumerate(self.others, 1):
+            shape = clip.shape
+            clip = change(clip, np.random.default_rng([*seed, number]))
+            if clip.shape != shape or clip.dtype != np.uint8:
+                raise ConfigurationError(
+                    f"{type(change).__name__} made a clip of shape {clip.shape} and type "
+                    f"{clip.dtype}, but must keep {shape} and uint8"
+                )
+        return np.ascontiguousarray(clip)
 
     def _random_square(
         self, frames: NDArray[np.uint8], generator: np.random.Generator

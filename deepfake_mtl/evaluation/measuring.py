@@ -8,7 +8,7 @@ from torch import Tensor
 from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
-from deepfake_mtl.evaluation.readouts import evaluate_readouts
+from deepfake_mtl.evaluation.predictors import evaluate_predictors
 from deepfake_mtl.evaluation.reports import report_sets
 from deepfake_mtl.evaluation.results import Metrics, Recall
 from deepfake_mtl.metrics import recall_by_method
@@ -28,7 +28,7 @@ def evaluate(
         ``held_out`` and ``seen``: `deepfake_mtl.metrics.binary_report` of the originals together
         with the manipulations that were held out, or with all others; None if there is no such
         manipulation. ``recall`` for each method in the test set. ``readouts``: see
-        `deepfake_mtl.evaluation.readouts.evaluate_readouts`.
+        `deepfake_mtl.evaluation.predictors.evaluate_predictors`.
 
     Raises:
         DeepfakeMTLError: If a score is not finite.
@@ -37,7 +37,7 @@ def evaluate(
     return {
         **report_sets(predictions, scores, held_out, threshold),
         "recall": _recall(predictions, scores, held_out, threshold),
-        "readouts": evaluate_readouts(predictions, held_out),
+        "readouts": evaluate_predictors(predictions, held_out),
     }
 
 

@@ -19,7 +19,7 @@ OTHER: Final = "other"
 """Method of videos whose loader tells no more than that no detector is trained on it."""
 
 COLUMNS: Final = ("key", "method", "identities", "label", "score", "clips")
-"""The columns of ``predictions.csv`` that come before those of the readouts."""
+"""The columns of ``predictions.csv`` that come before those of the predictors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Prediction:
         key: Identifies the video; see `deepfake_mtl.data.records.VideoRecord.key`.
         method: ``original`` or the name of the manipulation.
         label: Whether the video is fake.
-        score: Probability of fake by the first readout, the mean over the clips.
+        score: Probability of fake by the first predictor, the mean over the clips.
         clips: Number of clips that were averaged.
-        outputs: Probabilities of classes, means over the clips, named ``<readout>/<class>``; the
-            first class of each readout is what is real.
+        outputs: Probabilities of classes, means over the clips, named ``<predictor>/<class>``; the
+            first class of each predictor is what is real.
         identities: Who is to be seen, the target first; see
             `deepfake_mtl.data.records.VideoRecord.identities`.
     """
@@ -65,7 +65,7 @@ def collect_predictions(
 
     Args:
         table: Scores of V videos, C columns: the score, then the outputs.
-        outputs: Names of the C - 1 outputs, ``<readout>/<class>``.
+        outputs: Names of the C - 1 outputs, ``<predictor>/<class>``.
         records: The videos that the ids of the table are positions of. None where they are not
             known: keys are the ids, and methods those of `MANIPULATION_CLASSES`, or `OTHER`.
 

@@ -64,14 +64,14 @@ class Reports(TypedDict):
 
 
 class Confusion(TypedDict):
-    """What a readout takes videos for; rows of the counts are the truth."""
+    """What a predictor takes videos for; rows of the counts are the truth."""
 
     labels: list[str]
     counts: list[list[int]]
 
 
-class Readout(Reports):
-    """All metrics of one readout."""
+class PredictorMetrics(Reports):
+    """All metrics of one predictor."""
 
     classes: list[str]
     class_accuracy: float | None  # mean over the classes, without videos that were held out
@@ -97,7 +97,7 @@ class Metrics(Reports):
     """All metrics of a test; those of the sets and methods are of the score of a video."""
 
     recall: dict[str, Recall]
-    readouts: dict[str, Readout]
+    readouts: dict[str, PredictorMetrics]
 
 
 class Results(TypedDict):

@@ -21,12 +21,12 @@ WIDTH: Final = 80
 _Report = Mapping[str, float | None]
 
 
-READOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+PREDICTOR_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "held out": ("AUC", "accuracy"),
     "seen": ("AUC", "accuracy"),
     "class": ("accuracy", "chance"),
 }
-"""What the cells of `readout_rows` are, by what they are of."""
+"""What the cells of `predictor_rows` are, by what they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,44 +97,45 @@ def recall_rows(results: Results) -> list[Row]:
     ]
 
 
-def readout_rows(results: Results) -> list[Row]:
-    """The metrics of each readout, `READOUT_COLUMNS`; none where there is but one readout."""
-    readouts = results["figures"]["readouts"]
-    if len(readouts) < 2:
+def predictor_rows(results: Results) -> list[Row]:
+    """The metrics of each predictor, `PREDICTOR_COLUMNS`; none where there is but one predictor."""
+    predictors = results["figures"]["readouts"]
+    if len(predictors) < 2:
         return []
     rows = []
-    for name, readout in readouts.items():
+    for name, predictor in predictors.items():
         shares = [
             None if report is None else report[key]
-            for report in (readout["held_out"], readout["seen"])
+            for report in (predictor["held_out"], predictor["seen"])
             for key in ("auc", "accuracy")
         ]
-        shares += [readout["class_accuracy"], readout["chance"]]
-        rows.append(Row(readout_title(name, readouts), tuple(map(percent, shares))))
+        shares += [predictor["class_accuracy"], predictor["chance"]]
+        rows.append(Row(predictor_title(name, predictors), tuple(map(percent, shares))))
     return rows
 
 
-def readout_title(name: str, readouts: Collection[str]) -> str:
-    """The name of a readout for people: ``binary, neighbours`` for ``binary_neighbours``.
+def predictor_title(name: str, predictors: Collection[str]) -> str:
+    """The name of a predictor for people: ``binary, neighbours`` for ``binary_neighbours``.
 
     Args:
-        name: The readout.
-        readouts: All of them. One beside whose task's neighbours it stands is called a probe.
+        name: The predictor.
+        predictors: All of them. One beside whose task's neighbours it stands is called a probe.
     """
     title = words(name.removesuffix(NEIGHBOURS))
     if name.endswith(NEIGHBOURS):
         return f"{title}, neighbours"
-    return f"{title}, probe" if name + NEIGHBOURS in readouts else title
+    return f"{title}, probe" if name + NEIGHBOURS in predictors else title
 
 
-def readout_notes(results: Results) -> list[str]:
-    """What the rows of `readout_rows` are, one sentence each; there must be a readout."""
-    readouts = results["figures"]["readouts"]
-    first = next(iter(readouts))
+def predictor_notes(results: Results) -> list[str]:
+    """What the rows of `predictor_rows` are, one sentence each; there must be a predictor."""
+    predictors = results["figures"]["readouts"]
+    first = next(iter(predictors))
     notes = [
-        f"The score of a video is that of the first readout, {readout_title(first, readouts)}."
+        "The score of a video is that of the first predictor, "
+        f"{predictor_title(first, predictors)}."
     ]
-    if any(name.endswith(NEIGHBOURS) for name in readouts):
+    if any(name.endswith(NEIGHBOURS) for name in predictors):
         notes += [
             "Probe: an MLP on the detached features of a task that is learned by contrast.",
             "Neighbours: a vote of the nearest keys in the queue of that task.",
@@ -198,14 +199,14 @@ def format_table(results: Results) -> str:
     if recalls:
         heads = [Row("Recall in % (videos)", ("at 0.5", calibrated_name(results)))]
         lines += ["", *_aligned(heads, recalls)]
-    readouts = readout_rows(results)
-    if readouts:
+    predictors = predictor_rows(results)
+    if predictors:
         heads = [
-            Row("", tuple(of for of, names in READOUT_COLUMNS.items() for _ in names)),
-            Row("Readouts in %", sum(READOUT_COLUMNS.values(), ())),
+            Row("", tuple(of for of, names in PREDICTOR_COLUMNS.items() for _ in names)),
+            Row("Predictors in %", sum(PREDICTOR_COLUMNS.values(), ())),
         ]
-        lines += ["", *_aligned(heads, readouts, least=7)]
-        for note in readout_notes(results):
+        lines += ["", *_aligned(heads, predictors, least=7)]
+        for note in predictor_notes(results):
             lines += textwrap.wrap(note, WIDTH, subsequent_indent="  ")
     notes = reasons(results)
     if notes:

@@ -628,3 +628,15 @@ def test_a_store_of_faceforensics_is_tested_on_its_splits(
 
 def headers(store: FaceStore) -> list[CropHeader]:
     return [read_header(record.path) for record in store.index()]
+
+
+def test_a_reader_of_ones_own_is_named_by_its_class_path(tmp_path: Path) -> None:
+    touch(tmp_path, "real/0000.mp4", "fake/0000_fake.mp4")
+    corpus = open_corpus("deepfake_mtl.data.corpora.uadfv.UADFV", tmp_path)
+    assert labels(corpus.index()) == {"original/0000": False, "UADFV/0000_fake": True}
+    with pytest.raises(CorpusError, match="no corpus is named uadvf; the known ones are"):
+        open_corpus("uadvf", tmp_path)
+    with pytest.raises(CorpusError, match=r"nowhere\.Mine: cannot be imported .* PYTHONPATH"):
+        open_corpus("nowhere.Mine", tmp_path)
+    with pytest.raises(CorpusError, match="Draw: is not a reader of a corpus"):
+        open_corpus("deepfake_mtl.data.sampling.Draw", tmp_path)

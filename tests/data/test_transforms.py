@@ -6,7 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake_mtl.data.transforms import Augmentation, AugmentationSettings, EvaluationTransform
+from deepfake_mtl.data.transforms import (
+    Augmentation,
+    AugmentationSettings,
+    ClipAugmentation,
+    EvaluationTransform,
+)
 from deepfake_mtl.errors import ConfigurationError
 from tests.data.videos import frame_pattern
 
@@ -140,3 +145,26 @@ def test_a_size_below_one_is_refused():
     for transform in (Augmentation, EvaluationTransform):
         with pytest.raises(ConfigurationError, match="size"):
             transform(0)
+
+
+class Brighter(ClipAugmentation):
+    def __call__(self, clip, generator):
+        return clip + np.uint8(generator.integers(1, 20))
+
+
+class Half(ClipAugmentation):
+    def __call__(self, clip, generator):  # noqa: ARG002
+        return clip[:, ::2]
+
+
+def test_augmentations_of_ones_own_follow_and_draw_from_the_seed(clip):
+    plain = Augmentation(32, EVERYTHING)
+    augment = pickle.loads(pickle.dumps(Augmentation(32, EVERYTHING, [Brighter(), Brighter()])))
+    shifts = {}
+    for seed in range(8):
+        (shift,) = np.unique(augment(clip, (seed, 1)) - plain(clip, (seed, 1)))
+        assert np.array_equal(augment(clip, (seed, 1)), plain(clip, (seed, 1)) + shift)
+        shifts[seed] = shift
+    assert len(set(shifts.values())) > 2
+    with pytest.raises(ConfigurationError, match=r"Half made a clip of shape \(6, 16, 32, 3\)"):
+        Augmentation(32, EVERYTHING, [Half()])(clip, (0, 1))

@@ -75,9 +75,9 @@ def test_the_page_holds_every_figure_and_needs_nothing_else(tmp_path):
     ]
     for recall in metrics["recall"].values():
         shares += [recall["recall"], recall["recall_calibrated"]]
-    for readout in metrics["readouts"].values():
-        shares += [readout["class_accuracy"], readout["chance"]]
-        shares += [readout[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
+    for predictor in metrics["readouts"].values():
+        shares += [predictor["class_accuracy"], predictor["chance"]]
+        shares += [predictor[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
     for share in shares:
         assert f"<td>{100 * share:.1f}<" in html
     for row in (
@@ -130,8 +130,8 @@ def test_names_are_escaped(tmp_path):
     made = world.predictions(videos=3)
     made = [replace(each, key=each.key + bad) for each in made]
     made.append(replace(made[-1], method=bad))
-    readout = bad.replace("/", "")
-    outputs = {f"{readout}/original": 0.5, f"{readout}/{bad}": 0.5}
+    predictor = bad.replace("/", "")
+    outputs = {f"{predictor}/original": 0.5, f"{predictor}/{bad}": 0.5}
     made = [replace(each, outputs={**outputs, **each.outputs}) for each in made]
     rows = [{**row, "tasks": [bad, f"$_{bad}"]} for row in world.conflict(groups=(bad, f"_${bad}"))]
     results = world.results(
@@ -172,7 +172,7 @@ def test_the_page_stands_whatever_is_lacking(tmp_path, made, held_out):
     assert ("What they are taken for" in page.text) == (
         "manipulation" in results["figures"]["readouts"]
     )
-    assert "Readouts" not in page.text
+    assert "Predictors" not in page.text
     assert "pull together" not in page.text
     assert "calibrated on validation" not in page.text
     both = {each.label for each in made} == {False, True}

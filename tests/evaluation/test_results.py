@@ -66,23 +66,23 @@ def test_held_out_and_seen_manipulations_each_stand_against_the_originals():
     assert confusion["counts"] == expected
 
 
-def test_every_readout_is_scored_as_scikit_learn_would():
+def test_every_predictor_is_scored_as_scikit_learn_would():
     made = world.read_out(world.predictions())
-    readouts = evaluate(made, world.HELD_OUT, THRESHOLD)["readouts"]
-    assert list(readouts) == [
+    predictors = evaluate(made, world.HELD_OUT, THRESHOLD)["readouts"]
+    assert list(predictors) == [
         *("binary", "binary_neighbours", "manipulation", "manipulation_neighbours"),
     ]
     sets = {
         "held_out": {"original", "NeuralTextures"},
         "seen": {"original", "Deepfakes", "Face2Face", "FaceSwap"},
     }
-    for readout, metrics in readouts.items():
+    for predictor, metrics in predictors.items():
         classes = metrics["classes"]
         binary = classes == ["real", "fake"]
         for name, methods in sets.items():
             chosen = [each for each in made if each.method in methods]
             labels = [each.label for each in chosen]
-            scores = np.array([1 - each.outputs[f"{readout}/{classes[0]}"] for each in chosen])
+            scores = np.array([1 - each.outputs[f"{predictor}/{classes[0]}"] for each in chosen])
             expected = {
                 "auc": sk.roc_auc_score(labels, scores),
                 "accuracy": sk.accuracy_score(labels, scores >= 0.5),
@@ -95,7 +95,8 @@ def test_every_readout_is_scored_as_scikit_learn_would():
             for each in trained_on
         ]
         taken_for = [
-            max(classes, key=lambda name: each.outputs[f"{readout}/{name}"]) for each in trained_on
+            max(classes, key=lambda name: each.outputs[f"{predictor}/{name}"])
+            for each in trained_on
         ]
         recalls = sk.recall_score(truth, taken_for, labels=sorted(set(truth)), average="macro")
         assert metrics["class_accuracy"] == pytest.approx(recalls)
@@ -103,7 +104,7 @@ def test_every_readout_is_scored_as_scikit_learn_would():
         assert (metrics["confusion"] is None) == binary
 
 
-def test_a_readout_without_originals_has_no_auc_but_a_class_accuracy():
+def test_a_predictor_without_originals_has_no_auc_but_a_class_accuracy():
     made = world.read_out(world.predictions(methods=("Deepfakes", "FaceSwap", "NeuralTextures")))
     made.append(replace(made[0], key="k", method="FaceShifter"))  # which no detector is trained on
     metrics = evaluate(made, world.HELD_OUT, None)["readouts"]

@@ -44,7 +44,7 @@ def test_the_table_holds_all_figures_side_by_side():
     ]
 
 
-def test_readouts_stand_below_each_other_where_there_are_several():
+def test_predictors_stand_below_each_other_where_there_are_several():
     made = world.read_out(world.predictions())
     results = world.results(made)
     text = format_table(results)
@@ -56,11 +56,11 @@ def test_readouts_stand_below_each_other_where_there_are_several():
         "manipulation": "manipulation, probe",
         "manipulation_neighbours": "manipulation, neighbours",
     }.items():
-        readout = results["figures"]["readouts"][name]
-        shares = [readout[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
-        shares += [readout["class_accuracy"], readout["chance"]]
+        predictor = results["figures"]["readouts"][name]
+        shares = [predictor[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
+        shares += [predictor["class_accuracy"], predictor["chance"]]
         assert table[title] == [f"{100 * share:.1f}" for share in shares]
-    assert "first readout, binary, probe." in text
+    assert "first predictor, binary, probe." in text
 
     long = "a_task_with_a_name_that_is_longer_than_any_table_is_wide"
     made = [
@@ -71,7 +71,7 @@ def test_readouts_stand_below_each_other_where_there_are_several():
     assert max(map(len, text.splitlines())) <= 80
     assert "Neighbours:" not in text
     assert cells(text)["manipulation"][-1] == "25.0"
-    assert "Readouts" not in format_table(world.results(world.predictions(videos=2)))
+    assert "Predictors" not in format_table(world.results(world.predictions(videos=2)))
 
 
 def test_a_real_corpus_is_not_called_synthetic():

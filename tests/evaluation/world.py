@@ -42,7 +42,7 @@ def predictions(seed=0, videos=40, methods=MANIPULATION_CLASSES, head=True):
 
 
 def read_out(made, seed=1):
-    """Adds readouts of two contrastive tasks to predictions that have a manipulation head."""
+    """Adds predictors of two contrastive tasks to predictions that have a manipulation head."""
     generator = np.random.default_rng(seed)
     read = []
     for each in made:

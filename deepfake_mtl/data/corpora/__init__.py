@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from deepfake_mtl.data.corpora.base import Corpus, VideoCorpus
+from deepfake_mtl.data.corpora.base import Corpus, CorpusReader, VideoCorpus
 from deepfake_mtl.data.corpora.celebdf import CelebDF
 from deepfake_mtl.data.corpora.deeperforensics import DeeperForensics
 from deepfake_mtl.data.corpora.deepfakedetection import DeepFakeDetection
@@ -18,7 +19,15 @@ from deepfake_mtl.data.corpora.uadfv import UADFV
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.errors import CorpusError
 
-__all__ = ["CORPORA", "Corpus", "FaceForensics", "VideoCorpus", "has_compressions", "open_corpus"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "CorpusReader",
+    "FaceForensics",
+    "VideoCorpus",
+    "has_compressions",
+    "open_corpus",
+]
 
 
 class _Opens(Protocol):
@@ -62,7 +71,8 @@ def open_corpus(
     """Open the folder of a corpus.
 
     Args:
-        name: One of `CORPORA`.
+        name: One of `CORPORA`, or the class path of a reader of your own, such as
+            ``my_package.MyCorpus``: a subclass of `CorpusReader`.
         root: The folder.
         compression: ``raw``, ``c23`` or ``c40`` of what belongs to FaceForensics++, where None is
             c23; of others None or ``native``.
@@ -70,9 +80,30 @@ def open_corpus(
             error, or are left out with a warning.
 
     Raises:
-        CorpusError: The name is not known, the folder is not that of the corpus, or there is no
-            such compression.
+        CorpusError: The name is not known or its class cannot be imported, the folder is not that
+            of the corpus, or there is no such compression.
     """
-    if name not in CORPORA:
-        raise CorpusError(f"no corpus is named {name}; the known ones are {', '.join(CORPORA)}")
-    return CORPORA[name](root, compression, on_missing=on_missing)
+    opens = CORPORA.get(name) or _imported(name)
+    return opens(root, compression, on_missing=on_missing)
+
+
+def _imported(class_path: str) -> _Opens:
+    module, _, name = class_path.rpartition(".")
+    if not module:
+        raise CorpusError(
+            f"no corpus is named {name}; the known ones are {', '.join(CORPORA)}, and a reader of "
+            "your own is named by its class path, such as my_package.MyCorpus"
+        )
+    try:
+        reader = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise CorpusError(
+            f"{class_path}: cannot be imported ({error}). Name the class of a reader, in a module "
+            "that is installed or in a folder of PYTHONPATH"
+        ) from error
+    if not (isinstance(reader, type) and issubclass(reader, CorpusReader)):
+        raise CorpusError(
+            f"{class_path}: is not a reader of a corpus. Derive it from "
+            "deepfake_mtl.data.corpora.CorpusReader"
+        )
+    return cast("_Opens", reader)

@@ -103,11 +103,10 @@ class Cells:
         for run in runs:
             if run.test is None:
                 continue
-            score_set = scored_set(run.test, of)
-            value = score_set.value(metric)
+            value = run.test.metric(metric, of)
             if value is not None:
                 by_seed[run.seed] = value
-                draws.append(score_set.draws(metric, self.bootstrap))
+                draws.append(scored_set(run.test, of).draws(metric, self.bootstrap))
         if not by_seed:
             return None
         name = zlib.crc32(f"{configuration}/{fold}".encode())

@@ -8,10 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from deepfake_mtl.data.protocol import TestSet
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.files import FEATURES, PREDICTIONS, RESULTS
 from deepfake_mtl.evaluation.predictions import Prediction, read_predictions
 from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results
+from deepfake_mtl.evaluation.statistics import MetricName
+from deepfake_mtl.evaluation.table import threshold_of
 from deepfake_mtl.experiments.files import FAILURE, PLAN, PLAN_VERSION
 from deepfake_mtl.experiments.plan import HELD_OUT, LOSSES, SEED
 
@@ -33,10 +36,17 @@ class Evaluated:
     @property
     def threshold(self) -> float | None:
         """The one calibrated on validation videos, or None."""
-        for report in (self.results["figures"]["held_out"], self.results["figures"]["seen"]):
-            if report is not None:
-                return report["threshold"]
-        return None
+        return threshold_of(self.results)
+
+    def metric(self, name: MetricName, of: TestSet) -> float | None:
+        """Return what the test found, or None where there are not both originals and fakes.
+
+        Args:
+            name: The metric.
+            of: The set of the test.
+        """
+        report = self.results["figures"][of]
+        return report[name] if report and report["real"] and report["fake"] else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

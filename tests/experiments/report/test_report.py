@@ -293,3 +293,17 @@ def test_latex_has_each_special_character_as_itself():
     assert latex("a_b 50% & #1 $x {y}") == r"a\_b 50\% \& \#1 \$x \{y\}"
     assert latex("~^\\") == r"\textasciitilde{}\textasciicircum{}\textbackslash{}"
     assert latex("two\nlines") == "two lines"
+
+
+def test_what_a_test_wrote_is_what_its_table_says(tmp_path):
+    runs = made_up.write_benchmark(
+        tmp_path / "runs", ("binary_ce",), ("FaceSwap",), seeds=(0, 1), videos=6
+    )
+    for seed, auc in ((0, 0.25), (1, 0.5)):
+        path = runs / f"binary_ce/FaceSwap/seed-{seed}/results.json"
+        results = json.loads(path.read_text())
+        results["figures"]["held_out"]["auc"] = auc
+        path.write_text(json.dumps(results))
+    content, _ = report(runs, tmp_path / "out")
+    means = {(row["figure"], row["set"]): row["mean"] for row in content["figures"]}
+    assert means["auc", "held_out"] == 0.375

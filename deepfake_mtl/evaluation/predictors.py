@@ -1,6 +1,6 @@
-"""The metrics of each readout: of everything that gives probabilities of classes.
+"""The metrics of each predictor: of everything that gives probabilities of classes.
 
-A readout's first class is what is real, so each readout also says how probably a video is fake.
+A predictor's first class is what is real, so each predictor also says how probably a video is fake.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from deepfake_mtl.data.protocol import group_of
 from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.reports import report_sets
-from deepfake_mtl.evaluation.results import Confusion, Readout
+from deepfake_mtl.evaluation.results import Confusion, PredictorMetrics
 from deepfake_mtl.metrics import confusion_matrix, fake_probability
 
 
-def evaluate_readouts(
+def evaluate_predictors(
     predictions: Sequence[Prediction], held_out: Sequence[str]
-) -> dict[str, Readout]:
-    """Computes the metrics of every readout among the outputs of the predictions.
+) -> dict[str, PredictorMetrics]:
+    """Computes the metrics of every predictor among the outputs of the predictions.
 
     Args:
         predictions: One for each video of the test set, all with the same outputs.
@@ -27,7 +27,7 @@ def evaluate_readouts(
 
     Returns:
         By name, in the order of the outputs. ``held_out`` and ``seen`` are of the score 1 - the
-        probability of the first class, without a calibrated threshold; for the first readout, of
+        probability of the first class, without a calibrated threshold; for the first predictor, of
         the score of the video, which is the same but for rounding. ``class_accuracy``: among
         originals and seen manipulations, the share of each class's videos whose most probable class
         is theirs, averaged over the classes that have videos; ``chance``: 1 / number of those. None
@@ -38,24 +38,24 @@ def evaluate_readouts(
     """
     classes: dict[str, list[str]] = {}
     for output in predictions[0].outputs if predictions else ():
-        readout, _, name = output.partition("/")
-        classes.setdefault(readout, []).append(name)
+        predictor, _, name = output.partition("/")
+        classes.setdefault(predictor, []).append(name)
     return {
-        readout: _evaluate(predictions, held_out, readout, names, is_score=position == 0)
-        for position, (readout, names) in enumerate(classes.items())
+        predictor: _evaluate(predictions, held_out, predictor, names, is_score=position == 0)
+        for position, (predictor, names) in enumerate(classes.items())
     }
 
 
 def _evaluate(
     predictions: Sequence[Prediction],
     held_out: Sequence[str],
-    readout: str,
+    predictor: str,
     classes: list[str],
     *,
     is_score: bool,
-) -> Readout:
+) -> PredictorMetrics:
     probabilities = torch.tensor(
-        [[each.outputs[f"{readout}/{name}"] for name in classes] for each in predictions],
+        [[each.outputs[f"{predictor}/{name}"] for name in classes] for each in predictions],
         dtype=torch.float64,
     )
     # Where scores are all but equal, rounding alone would decide about the order of videos.
@@ -100,7 +100,7 @@ def _true_class(prediction: Prediction, classes: Sequence[str]) -> int | None:
 def _confusion(
     predictions: Sequence[Prediction], classes: list[str], taken_for: Tensor
 ) -> Confusion:
-    # A corpus may hold methods that the readout has no class for: they have a row all the same.
+    # A corpus may hold methods that the predictor has no class for: they have a row all the same.
     names = classes + sort_methods({each.method for each in predictions} - set(classes))
     truth = torch.tensor([names.index(each.method) for each in predictions], dtype=torch.int64)
     return {
