@@ -7,7 +7,11 @@ from deepfake_mtl.util.lazy import lazy_names
 if TYPE_CHECKING:
     from deepfake_mtl.tasks.base import Features, Task, TaskStep
     from deepfake_mtl.tasks.contrast import BinaryContrast, ContrastiveTask, ManipulationContrast
-    from deepfake_mtl.tasks.cross_entropy import BinaryCrossEntropy, ManipulationCrossEntropy
+    from deepfake_mtl.tasks.cross_entropy import (
+        BinaryCrossEntropy,
+        CrossEntropyTask,
+        ManipulationCrossEntropy,
+    )
     from deepfake_mtl.tasks.moco import MoCoSettings
 else:
     __getattr__, __dir__ = lazy_names(
@@ -25,6 +29,7 @@ else:
             ),
             "cross_entropy": (
                 "BinaryCrossEntropy",
+                "CrossEntropyTask",
                 "ManipulationCrossEntropy",
             ),
             "moco": ("MoCoSettings",),
@@ -35,6 +40,7 @@ __all__ = [
     "BinaryContrast",
     "BinaryCrossEntropy",
     "ContrastiveTask",
+    "CrossEntropyTask",
     "Features",
     "ManipulationContrast",
     "ManipulationCrossEntropy",

@@ -1,14 +1,15 @@
 """A task: the label that it reads, its layers, its loss, and what its outputs mean."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks.moco import MoCoSettings
-
-LabelKey = Literal["is_fake", "manipulation"]
 
 
 class Features(NamedTuple):
@@ -45,24 +46,26 @@ class TaskStep(NamedTuple):
 class Task(nn.Module, ABC):
     """One of the things that a detector learns from the features of its encoder.
 
+    A task with a label of its own implements `label_of`. Its predictions are written for every
+    video, but no metric of real and fake is computed of them, unless its first class is ``real`` or
+    ``original``.
+
     Args:
-        name: Prefix of the task's figures in logs and results.
-        label: Key of the labels in a batch.
-        classes: Names of the classes, by label; the first is what is real.
+        name: Prefix of the task's metrics in logs and results.
+        label: Key of the labels in a batch, such as ``is_fake``; or a name of the task's own.
+        classes: Names of the classes, by label; the first of a primary task is what is real.
         weight: Factor of the loss in the sum of all tasks' losses.
 
     Raises:
         ConfigurationError: The weight is negative.
     """
 
-    def __init__(
-        self, name: str, label: LabelKey, classes: tuple[str, ...], *, weight: float
-    ) -> None:
+    def __init__(self, name: str, label: str, classes: tuple[str, ...], *, weight: float) -> None:
         super().__init__()
         if weight < 0:
             raise ConfigurationError(f"task {name}: weight is {weight}, but must not be negative")
         self.name = name
-        self.label: LabelKey = label
+        self.label = label
         self.classes = classes
         self.weight = weight
 
@@ -70,6 +73,35 @@ class Task(nn.Module, ABC):
     def predictor_names(self) -> tuple[str, ...]:
         """Return the names of the predictors; the first says what the task's score is."""
         return (self.name,)
+
+    def label_of(self, record: VideoRecord) -> int:
+        """Return the label of a video, for a task whose label is not a key of the batches.
+
+        Args:
+            record: What is known of the video without opening it.
+
+        Raises:
+            ConfigurationError: The task does not know.
+        """
+        raise ConfigurationError(
+            f"task {self.name}: the batches have no {self.label!r} of {record.key}; name another "
+            "label, or let the class of the task implement label_of"
+        )
+
+    def labels_of(self, records: Sequence[VideoRecord]) -> Tensor:
+        """Return the labels of videos by `label_of`, an int64 tensor [videos].
+
+        Raises:
+            ConfigurationError: The task does not know a label, or it is not that of a class.
+        """
+        labels = [self.label_of(record) for record in records]
+        for label, record in zip(labels, records, strict=True):
+            if not 0 <= label < len(self.classes):
+                raise ConfigurationError(
+                    f"task {self.name}: the label of {record.key} is {label}, but there are "
+                    f"{len(self.classes)} classes: {', '.join(self.classes)}"
+                )
+        return torch.tensor(labels, dtype=torch.int64)
 
     @abstractmethod
     def build(self, in_features: int, moco: MoCoSettings) -> None:

@@ -8,7 +8,7 @@ from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
 from deepfake_mtl.metrics.names import NEIGHBOURS
 from deepfake_mtl.metrics.neighbours import neighbour_vote
 from deepfake_mtl.models import KeyQueue, MLPHead, MomentumCopy
-from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
+from deepfake_mtl.tasks.base import Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
 
@@ -41,7 +41,7 @@ class ContrastiveTask(Task):
     def __init__(
         self,
         name: str,
-        label: LabelKey,
+        label: str,
         classes: tuple[str, ...],
         *,
         weight: float,

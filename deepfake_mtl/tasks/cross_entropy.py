@@ -3,32 +3,56 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.heads import MLPHead
-from deepfake_mtl.tasks.base import Features, LabelKey, Task, TaskStep
+from deepfake_mtl.tasks.base import Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
 
-class _CrossEntropy(Task):
-    """A 3-layer MLP head with softmax and cross-entropy."""
+class CrossEntropyTask(Task):
+    """A 3-layer MLP head with softmax and cross-entropy, or another loss of logits and labels.
+
+    Args:
+        name: Prefix of the task's metrics in logs and results.
+        label: Key of the labels in a batch, or a name of the task's own; see `Task`.
+        classes: Names of the classes, by label.
+        weight: Factor of the loss in the sum of all tasks' losses.
+        class_weights: Weights of the classes in the loss; none by default.
+        label_smoothing: Share of the target that is spread over all classes.
+        hidden_features: Width of the head's hidden layers (assumption).
+        dropout: Dropout before the head's last layer (assumption: none).
+        loss: Loss in the place of cross-entropy: a module that turns logits (float32, B x classes)
+            and labels (int64, B) into a scalar.
+
+    Raises:
+        ConfigurationError: The weight is negative, there are not as many class weights as classes,
+            or an option of cross-entropy is given beside another loss.
+    """
 
     def __init__(
         self,
         name: str,
-        label: LabelKey,
+        label: str,
         classes: tuple[str, ...],
         *,
-        weight: float,
-        class_weights: Sequence[float] | None,
-        label_smoothing: float,
-        hidden_features: int,
-        dropout: float,
+        weight: float = 1.0,
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        hidden_features: int = 512,
+        dropout: float = 0.0,
+        loss: nn.Module | None = None,
     ) -> None:
         super().__init__(name, label, classes, weight=weight)
+        if loss is not None and (class_weights is not None or label_smoothing):
+            raise ConfigurationError(
+                f"task {name}: class_weights and label_smoothing are options of cross-entropy, and "
+                f"{type(loss).__name__} stands in its place: leave them out"
+            )
+        self.loss = loss
         self._label_smoothing = label_smoothing
         self._hidden_features = hidden_features
         self._dropout = dropout
@@ -45,26 +69,33 @@ class _CrossEntropy(Task):
         )
 
     def build(self, in_features: int, moco: MoCoSettings) -> None:  # noqa: ARG002
+        """Make the head; see `Task.build`."""
         self.head = MLPHead(in_features, len(self.classes), self._hidden_features, self._dropout)
 
     def learn(self, features: Features, labels: Tensor) -> TaskStep:
+        """Return the loss of a training batch; see `Task.learn`."""
         logits: Tensor = self.head(features.first)
         right = (logits.detach().argmax(dim=1) == labels).float()
         return TaskStep(self._loss(logits, labels), None, {"accuracy": right.mean()})
 
     def predict(self, features: Tensor) -> dict[str, Tensor]:
+        """Return the probabilities of the head; see `Task.predict`."""
         return {self.name: self.head(features).float().softmax(dim=1)}
 
     def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of a validation batch; see `Task.validation_figures`."""
         return {"loss": self._loss(self.head(features), labels)}
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.loss is not None:
+            loss: Tensor = self.loss(logits.float(), labels)
+            return loss
         return functional.cross_entropy(
             logits, labels, weight=self._class_weights, label_smoothing=self._label_smoothing
         )
 
 
-class BinaryCrossEntropy(_CrossEntropy):
+class BinaryCrossEntropy(CrossEntropyTask):
     """Real or fake, by cross-entropy.
 
     Args:
@@ -73,6 +104,7 @@ class BinaryCrossEntropy(_CrossEntropy):
         label_smoothing: Share of the target that is spread over both classes.
         hidden_features: Width of the head's hidden layers (assumption).
         dropout: Dropout before the head's last layer (assumption: none).
+        loss: Loss in the place of cross-entropy; see `CrossEntropyTask`.
     """
 
     def __init__(
@@ -82,6 +114,7 @@ class BinaryCrossEntropy(_CrossEntropy):
         label_smoothing: float = 0.0,
         hidden_features: int = 512,
         dropout: float = 0.0,
+        loss: nn.Module | None = None,
     ) -> None:
         super().__init__(
             "binary",
@@ -92,10 +125,11 @@ class BinaryCrossEntropy(_CrossEntropy):
             label_smoothing=label_smoothing,
             hidden_features=hidden_features,
             dropout=dropout,
+            loss=loss,
         )
 
 
-class ManipulationCrossEntropy(_CrossEntropy):
+class ManipulationCrossEntropy(CrossEntropyTask):
     """Which manipulation, or none, by cross-entropy.
 
     There is a class for each manipulation and for originals, whatever is held out, so that a class
@@ -109,6 +143,7 @@ class ManipulationCrossEntropy(_CrossEntropy):
         label_smoothing: Share of the target that is spread over all classes.
         hidden_features: Width of the head's hidden layers (assumption).
         dropout: Dropout before the head's last layer (assumption: none).
+        loss: Loss in the place of cross-entropy; see `CrossEntropyTask`.
     """
 
     def __init__(
@@ -118,6 +153,7 @@ class ManipulationCrossEntropy(_CrossEntropy):
         label_smoothing: float = 0.0,
         hidden_features: int = 512,
         dropout: float = 0.0,
+        loss: nn.Module | None = None,
     ) -> None:
         super().__init__(
             "manipulation",
@@ -128,4 +164,5 @@ class ManipulationCrossEntropy(_CrossEntropy):
             label_smoothing=label_smoothing,
             hidden_features=hidden_features,
             dropout=dropout,
+            loss=loss,
         )
