@@ -312,7 +312,7 @@ class FeatureWriter(Callback):
         def keep(_module: torch.nn.Module, _inputs: object, features: Tensor) -> None:
             self._latest = features
 
-        self._means = VideoScores(encoder.feature_dim).to(pl_module.device)
+        self._means = VideoScores(encoder.feature_dim)
         self._handle = encoder.register_forward_hook(keep)
 
     def on_test_batch_end(

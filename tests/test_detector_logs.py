@@ -149,7 +149,7 @@ def test_tables_are_of_one_run_each(tmp_path: Path) -> None:
             assert table.label.tolist() == labels
             torch.testing.assert_close(table.scores, scores, rtol=0, atol=1e-6)
         run.validate(model, loader(labels), verbose=False)
-        assert not len(model.val_scores.video)
+        assert len(model.val_scores.compute()) == 0
 
 
 def test_validation_calibrates_by_its_own_videos_and_keeps_a_threshold_it_cannot_find(

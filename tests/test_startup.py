@@ -100,9 +100,10 @@ blocked = [
 for name in blocked:
     sys.modules[name] = None
 from deepfake_mtl.losses import *
+from deepfake_mtl.metrics import *
 from deepfake_mtl.models import *
-S3D(), KeyQueue(2, 3)
-del sys.modules["torchmetrics"], sys.modules["matplotlib"], sys.modules["tqdm"]
+S3D(), KeyQueue(2, 3), VideoScores(2)
+del sys.modules["matplotlib"], sys.modules["tqdm"]
 from deepfake_mtl.evaluation import *
 evaluate, format_table
 pictures = {"deepfake_mtl.evaluation.pictures", "deepfake_mtl.evaluation.page"}

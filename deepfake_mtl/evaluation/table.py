@@ -132,8 +132,7 @@ def predictor_notes(results: Results) -> list[str]:
     predictors = results["figures"]["readouts"]
     first = next(iter(predictors))
     notes = [
-        "The score of a video is that of the first predictor, "
-        f"{predictor_title(first, predictors)}."
+        f"The score of a video is that of the first one, {predictor_title(first, predictors)}."
     ]
     if any(name.endswith(NEIGHBOURS) for name in predictors):
         notes += [

@@ -48,6 +48,12 @@ def fake_probability(probabilities: Tensor) -> Tensor:
 
     Returns:
         Tensor [N] in [0, 1], of the same type.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.metrics import fake_probability
+        >>> fake_probability(torch.tensor([[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]]))
+        tensor([0.7500, 0.0000])
     """
     return (1 - probabilities[:, 0]).clamp(0, 1)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 
 def recall_by_method(
@@ -61,7 +60,7 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
         Int64 tensor [num_classes, num_classes]; rows are the truth.
 
     Raises:
-        RuntimeError: If a label or a prediction is out of range.
+        ValueError: If shapes disagree, or a label or a prediction is out of range.
 
     Example:
         >>> import torch
@@ -70,5 +69,14 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
         tensor([[1, 1],
                 [0, 1]])
     """
-    counts: Tensor = multiclass_confusion_matrix(predictions, labels, num_classes)
-    return counts.long()
+    if labels.ndim != 1 or labels.shape != predictions.shape:
+        raise ValueError(
+            "labels and predictions must be of one shape [N]; "
+            f"they are {tuple(labels.shape)} and {tuple(predictions.shape)}"
+        )
+    both = torch.cat([labels, predictions])
+    if len(both) and not 0 <= int(both.min()) <= int(both.max()) < num_classes:
+        raise ValueError(f"labels and predictions must be in [0, {num_classes})")
+    places = labels.long() * num_classes + predictions.long()
+    counts = torch.bincount(places, minlength=num_classes * num_classes)
+    return counts.reshape(num_classes, num_classes)

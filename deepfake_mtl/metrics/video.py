@@ -1,20 +1,16 @@
 """From the outputs of clips to those of videos, on any number of ranks."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+from torch import Tensor, distributed
 
 from deepfake_mtl.errors import DeepfakeMTLError
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class VideoTable:
     """One row a video, in the order of their ids; tensors on the CPU.
-
-    It is neither a dataclass nor a tuple: torchmetrics looks into those and squeezes tensors of
-    one element, so that a table of one video would lose its dimensions.
 
     Attributes:
         video: Int64 tensor [V]: ids of the videos, rising.
@@ -31,13 +27,10 @@ class VideoTable:
         (2, [False, True])
     """
 
-    __slots__ = ("clips", "label", "outputs", "video")
-
-    def __init__(self, video: Tensor, label: Tensor, clips: Tensor, outputs: Tensor) -> None:
-        self.video = video
-        self.label = label
-        self.clips = clips
-        self.outputs = outputs
+    video: Tensor
+    label: Tensor
+    clips: Tensor
+    outputs: Tensor
 
     def __len__(self) -> int:
         return len(self.video)
@@ -53,7 +46,7 @@ class VideoTable:
         return self.label > 0
 
 
-class VideoScores(Metric):
+class VideoScores:
     """Means over each video of the outputs of its clips.
 
     A clip that comes again, as DDP's padding of uneven shards makes some do, counts once.
@@ -71,19 +64,13 @@ class VideoScores(Metric):
         tensor([0.3000, 0.9000], dtype=torch.float64)
     """
 
-    full_state_update = False
-    is_differentiable = False
-
-    video: list[Tensor]
-    clip: list[Tensor]
-    label: list[Tensor]
-    outputs: list[Tensor]
-
     def __init__(self, num_outputs: int) -> None:
-        super().__init__()
         self.num_outputs = num_outputs
-        for name in ("video", "clip", "label", "outputs"):
-            self.add_state(name, default=[], dist_reduce_fx="cat")
+        self._batches: list[tuple[Tensor, ...]] = []
+
+    def reset(self) -> None:
+        """Forget all clips."""
+        self._batches.clear()
 
     def update(self, video: Tensor, clip: Tensor, label: Tensor, outputs: Tensor) -> None:
         """Take in a batch, which may be empty.
@@ -101,42 +88,22 @@ class VideoScores(Metric):
         shapes = [tuple(tensor.shape) for tensor in (video, clip, label, outputs)]
         if shapes != [batch, batch, batch, (*batch, self.num_outputs)]:
             raise ValueError(f"expected shapes [B], [B], [B] and [B, {self.num_outputs}]: {shapes}")
-        self.video.append(video.detach().long())
-        self.clip.append(clip.detach().long())
-        self.label.append(label.detach().long())
-        self.outputs.append(outputs.detach().float())
-
-    def sync(
-        self,
-        dist_sync_fn: Callable[..., list[Tensor]] | None = None,
-        process_group: object | None = None,
-        should_sync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
-    ) -> None:
-        """Gather the states of all ranks; see `torchmetrics.Metric.sync`."""
-        # Where a rank has no state, torchmetrics sends an empty float32 vector in its place, which
-        # fits neither int64 nor the two dimensions of the outputs: gathering then fails or hangs.
-        if isinstance(self.video, list) and not self.video:
-            nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
-            for state in (self.video, self.clip, self.label):
-                state.append(nothing)
-            self.outputs.append(torch.zeros(0, self.num_outputs, device=self.device))
-        super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
+        ids = (each.detach().long() for each in (video, clip, label))
+        self._batches.append((*ids, outputs.detach().float()))
 
     def compute(self) -> VideoTable:
-        """Average over the clips of each video.
+        """Average over the clips of each video, those of all ranks.
+
+        Where processes are distributed, all of them must call this.
 
         Returns:
-            One row a video; no rows if nothing was taken in.
+            One row a video, the same on every rank; no rows if nothing was taken in.
 
         Raises:
             DeepfakeMTLError: If an output is not finite.
             ValueError: If one video came with two labels.
         """
-        # On the CPU: the tables are small, and not every device has float64.
-        video, clip, label, outputs = (
-            dim_zero_cat(state).cpu() for state in (self.video, self.clip, self.label, self.outputs)
-        )
+        video, clip, label, outputs = _of_all_ranks(self._rows())
         _require_finite(video, outputs)
 
         order = clip.argsort(stable=True)
@@ -152,6 +119,23 @@ class VideoScores(Metric):
             raise ValueError("a video came with two labels; are the ids of the videos unique?")
         sums = outputs.new_zeros(len(ids), self.num_outputs).index_add_(0, row, outputs)
         return VideoTable(ids, label[first], clips, sums / clips[:, None])
+
+    def _rows(self) -> list[Tensor]:
+        """Join the batches of this rank, on the CPU: not every device has float64."""
+        none = torch.zeros(0, dtype=torch.int64)
+        empty = (none, none, none, torch.zeros(0, self.num_outputs))
+        return [
+            torch.cat([first, *(each.cpu() for each in rest)])
+            for first, *rest in zip(empty, *self._batches, strict=True)
+        ]
+
+
+def _of_all_ranks(rows: list[Tensor]) -> list[Tensor]:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return rows
+    gathered: list[list[Tensor]] = [[] for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(gathered, rows)
+    return [torch.cat(parts) for parts in zip(*gathered, strict=True)]
 
 
 def _require_finite(video: Tensor, outputs: Tensor) -> None:

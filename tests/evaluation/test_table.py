@@ -60,7 +60,7 @@ def test_predictors_stand_below_each_other_where_there_are_several():
         shares = [predictor[of][key] for of in ("held_out", "seen") for key in ("auc", "accuracy")]
         shares += [predictor["class_accuracy"], predictor["chance"]]
         assert table[title] == [f"{100 * share:.1f}" for share in shares]
-    assert "first predictor, binary, probe." in text
+    assert "first one, binary, probe." in text
 
     long = "a_task_with_a_name_that_is_longer_than_any_table_is_wide"
     made = [

@@ -59,3 +59,11 @@ def test_confusion_matrix_agrees_with_scikit_learn(size):
     if size:
         expected = sk.confusion_matrix(labels, predictions, labels=range(4))
     np.testing.assert_array_equal(counts, expected)
+
+
+def test_a_confusion_matrix_refuses_what_is_no_class():
+    for labels, predictions in (([4], [0]), ([0], [-1])):
+        with pytest.raises(ValueError, match=r"must be in \[0, 4\)"):
+            confusion_matrix(torch.tensor(labels), torch.tensor(predictions), 4)
+    with pytest.raises(ValueError, match="one shape"):
+        confusion_matrix(torch.tensor([0, 1]), torch.tensor([0]), 4)
