@@ -41,7 +41,7 @@ class Series:
         return _or_none(_mean([float(cosine < 0) for cosine in _found(self.cosines)]))
 
     def blocks(self, length: int) -> "Series":
-        """Means over so many neighbouring measurements each, geometric ones of the ratios.
+        """Average so many neighbouring measurements each, geometrically for the ratios.
 
         Args:
             length: At least 1; the last block may be shorter.
@@ -60,7 +60,7 @@ class Series:
 
 
 def conflict_series(rows: Sequence[ConflictRow]) -> dict[tuple[str, str], dict[str, Series]]:
-    """Sorts measurements by pair of tasks, stage and step.
+    """Sort measurements by pair of tasks, stage and step.
 
     Args:
         rows: In any order of steps; pairs and stages are kept in the order of their first rows.

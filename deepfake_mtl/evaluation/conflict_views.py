@@ -32,7 +32,7 @@ class Conflict(TypedDict):
 
 
 def conflict_views(rows: Sequence[ConflictRow], name: str) -> list[Conflict]:
-    """Draws what the template ``conflicts.html`` shows.
+    """Draw what the template ``conflicts.html`` shows.
 
     Args:
         rows: Measurements of one training, or means over several.

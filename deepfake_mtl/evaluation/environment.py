@@ -21,7 +21,7 @@ PACKAGES: Final = (
 
 
 def environment() -> dict[str, str]:
-    """Versions of Python and of the packages that metrics depend on, platform and device.
+    """Return the versions of Python and of packages that metrics depend on, platform and device.
 
     Returns:
         Names to versions, and ``platform`` and ``device``: kinds of machine, never its name, nor

@@ -33,7 +33,7 @@ class Example:
 def choose_examples(
     predictions: Sequence[Prediction], held_out: Sequence[str], per_class: int = 2
 ) -> list[Prediction]:
-    """Chooses the most confident right and the most confident wrong verdicts by `RULE`.
+    """Choose the most confident right and the most confident wrong verdicts by `RULE`.
 
     Args:
         predictions: To choose from.

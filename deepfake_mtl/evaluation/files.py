@@ -20,7 +20,7 @@ FEATURES: Final = "features.npz"
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Writes a text file by way of a temporary one beside it.
+    """Write a text file by way of a temporary one beside it.
 
     Args:
         path: Where to; missing folders are made, a file that is there is replaced.

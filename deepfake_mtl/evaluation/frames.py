@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def frames_as_png(frames: NDArray[np.uint8], count: int = 6, side: int = 192) -> list[str]:
-    """Encodes evenly spread frames of a clip.
+    """Encode evenly spread frames of a clip.
 
     Args:
         frames: Uint8 array (T, H, W, 3), RGB, T >= 1.

@@ -17,7 +17,7 @@ from deepfake_mtl.metrics import recall_by_method
 def evaluate(
     predictions: Sequence[Prediction], held_out: Sequence[str], threshold: float | None
 ) -> Metrics:
-    """Computes the metrics of the manipulations that were held out and of those that were seen.
+    """Compute the metrics of the manipulations that were held out and of those that were seen.
 
     Args:
         predictions: One for each video of the test set: originals and all manipulations.

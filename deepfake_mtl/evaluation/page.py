@@ -49,7 +49,7 @@ def write_page(
     examples: Sequence[Example],
     title: str,
 ) -> Path:
-    """Writes ``results.html``: tables, pictures, examples and set-up.
+    """Write ``results.html``: tables, pictures, examples and set-up.
 
     Args:
         folder: Where to; made if it is missing.
@@ -97,7 +97,7 @@ def write_page(
 
 
 def _clips(predictions: Sequence[Prediction]) -> str:
-    """How many clips a video gave, in words."""
+    """Say how many clips a video gave."""
     counts = sorted({each.clips for each in predictions})
     if not counts:
         return "no clips"

@@ -38,7 +38,7 @@ _COLOURS: Final[Mapping[Group, str]] = dict(zip(NAMES, GROUP_COLOURS, strict=Tru
 
 
 def roc_svg(curves: "Mapping[Group, tuple[RocCurve, float]]") -> str:
-    """Draws the ROC of seen and of held-out manipulations on one pair of axes.
+    """Draw the ROC of seen and of held-out manipulations on one pair of axes.
 
     Args:
         curves: For each set its curve and its AUC in [0, 1].
@@ -66,7 +66,7 @@ def roc_svg(curves: "Mapping[Group, tuple[RocCurve, float]]") -> str:
 
 
 def histogram_svg(scores: Mapping[Group, Sequence[float]], threshold: float | None) -> str:
-    """Draws how the scores of each group of videos are spread, one below the other.
+    """Draw how the scores of each group of videos are spread, one below the other.
 
     Args:
         scores: Scores in [0, 1] of each group that has videos.
@@ -96,7 +96,7 @@ def histogram_svg(scores: Mapping[Group, Sequence[float]], threshold: float | No
 
 
 def conflict_svg(series: Sequence[Series], name: str) -> str:
-    """Draws cosines and ratios of norms of two tasks' gradients over the steps of training.
+    """Draw cosines and ratios of norms of two tasks' gradients over the steps of training.
 
     Args:
         series: One for each stage of the encoder, from its input to its output; at least one.
@@ -134,7 +134,7 @@ def conflict_svg(series: Sequence[Series], name: str) -> str:
 
 
 def stage_svg(stage: int, stages: int, name: str) -> str:
-    """Draws the line of a stage of the encoder as in `conflict_svg`, for a legend.
+    """Draw the line of a stage of the encoder as in `conflict_svg`, for a legend.
 
     Args:
         stage: Position of the stage.

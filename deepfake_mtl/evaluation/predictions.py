@@ -53,7 +53,7 @@ class Prediction:
 
 
 def sort_methods(methods: set[str]) -> list[str]:
-    """Sorts names of methods: originals, the manipulations of FaceForensics++, then others."""
+    """Sort names of methods: originals, the manipulations of FaceForensics++, then others."""
     known = [method for method in MANIPULATION_CLASSES if method in methods]
     return known + sorted(methods - set(known))
 
@@ -102,7 +102,7 @@ def collect_predictions(
 
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
-    """Writes ``predictions.csv``: one line a video, sorted by key, label 1 for fake.
+    """Write ``predictions.csv``: one line a video, sorted by key, label 1 for fake.
 
     Identities are joined by spaces.
 
@@ -151,7 +151,7 @@ def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> Path:
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """Reads what `write_predictions` wrote, to the last bit.
+    """Read what `write_predictions` wrote, to the last bit.
 
     Args:
         path: The file, or the folder that it is in.

@@ -19,7 +19,7 @@ from deepfake_mtl.metrics import confusion_matrix, fake_probability
 def evaluate_predictors(
     predictions: Sequence[Prediction], held_out: Sequence[str]
 ) -> dict[str, PredictorMetrics]:
-    """Computes the metrics of every predictor among the outputs of the predictions.
+    """Compute the metrics of every predictor among the outputs of the predictions.
 
     Args:
         predictions: One for each video of the test set, all with the same outputs.

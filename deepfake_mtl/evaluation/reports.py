@@ -22,7 +22,7 @@ def report_sets(
     held_out: Sequence[str],
     threshold: float | None,
 ) -> Reports:
-    """Computes the metrics of the manipulations that were held out and of those that were seen.
+    """Compute the metrics of the manipulations that were held out and of those that were seen.
 
     Args:
         predictions: One for each video of the test set.

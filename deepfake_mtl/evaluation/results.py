@@ -119,7 +119,7 @@ class Results(TypedDict):
 
 
 def write_results(folder: Path, results: Mapping[str, object]) -> Path:
-    """Writes ``results.json``.
+    """Write ``results.json``.
 
     Args:
         folder: Where to; made if it is missing.

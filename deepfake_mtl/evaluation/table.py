@@ -45,7 +45,7 @@ class Row:
 
 
 def threshold_of(results: Results) -> float | None:
-    """The calibrated threshold, or None if there is none."""
+    """Return the calibrated threshold, or None if there is none."""
     for report in (results["figures"]["held_out"], results["figures"]["seen"]):
         if report is not None:
             return report["threshold"]
@@ -53,19 +53,19 @@ def threshold_of(results: Results) -> float | None:
 
 
 def calibrated_name(results: Results) -> str:
-    """``at 0.431`` for the calibrated threshold, or ``calibrated`` if there is none."""
+    """Return ``at 0.431`` for the calibrated threshold, or ``calibrated`` if there is none."""
     threshold = threshold_of(results)
     return "calibrated" if threshold is None else f"at {threshold:.3f}"
 
 
 def seen_methods(results: Results) -> list[str]:
-    """The manipulations of the test set that were not held out."""
+    """Return the manipulations of the test set that were not held out."""
     recall = results["figures"]["recall"]
     return [name for name, of in recall.items() if name != ORIGINAL and not of["held_out"]]
 
 
 def report_rows(results: Results) -> list[Row]:
-    """The metrics of real against fake; columns: held out, seen."""
+    """Return the metrics of real against fake; columns: held out, seen."""
     at = calibrated_name(results)
     shares = {
         "accuracy": "Accuracy at 0.5",
@@ -86,7 +86,7 @@ def report_rows(results: Results) -> list[Row]:
 
 
 def recall_rows(results: Results) -> list[Row]:
-    """The recall of each method; columns: at 0.5, at the calibrated threshold."""
+    """Return the recall of each method; columns: at 0.5, at the calibrated threshold."""
     return [
         Row(
             f"{name}{', called real' if name == ORIGINAL else ''} ({recall['videos']})",
@@ -98,7 +98,7 @@ def recall_rows(results: Results) -> list[Row]:
 
 
 def predictor_rows(results: Results) -> list[Row]:
-    """The metrics of each predictor, `PREDICTOR_COLUMNS`; none where there is but one predictor."""
+    """Return the metrics of each predictor, `PREDICTOR_COLUMNS`; none where there is but one."""
     predictors = results["figures"]["readouts"]
     if len(predictors) < 2:
         return []
@@ -115,7 +115,7 @@ def predictor_rows(results: Results) -> list[Row]:
 
 
 def predictor_title(name: str, predictors: Collection[str]) -> str:
-    """The name of a predictor for people: ``binary, neighbours`` for ``binary_neighbours``.
+    """Name a predictor for people: ``binary, neighbours`` for ``binary_neighbours``.
 
     Args:
         name: The predictor.
@@ -128,7 +128,7 @@ def predictor_title(name: str, predictors: Collection[str]) -> str:
 
 
 def predictor_notes(results: Results) -> list[str]:
-    """What the rows of `predictor_rows` are, one sentence each; there must be a predictor."""
+    """Say what the rows of `predictor_rows` are, one sentence each; there must be a predictor."""
     predictors = results["figures"]["readouts"]
     first = next(iter(predictors))
     notes = [
@@ -147,12 +147,12 @@ def predictor_notes(results: Results) -> list[str]:
 
 
 def words(name: str) -> str:
-    """A name from the code, such as that of a task, for people."""
+    """Return a name from the code, such as that of a task, for people."""
     return name.replace("_", " ")
 
 
 def reasons(results: Results) -> list[str]:
-    """Why metrics do not exist, one sentence for each cause."""
+    """Say why metrics do not exist, one sentence for each cause."""
     found: list[str] = []
     causes = {
         "held_out": ("Held out", "no manipulation was held out"),
@@ -175,7 +175,7 @@ def reasons(results: Results) -> list[str]:
 
 
 def format_table(results: Results) -> str:
-    """The table that ``test`` prints: at most 80 columns, no line end after the last line.
+    """Return the table that ``test`` prints: at most 80 columns, no line end after the last line.
 
     Args:
         results: The content of ``results.json``.
@@ -220,7 +220,7 @@ def _videos(report: _Report | None) -> str:
 
 
 def _aligned(heads: Sequence[Row], rows: Sequence[Row], least: int = 12) -> list[str]:
-    """Lines of a table whose columns of numbers have at least the given width."""
+    """Return the lines of a table whose columns of numbers have at least the given width."""
     table = [*heads, *rows]
     columns = zip(*(row.cells for row in table), strict=True)
     rights = [max(least, *(len(cell) + 2 for cell in column)) for column in columns]

@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
 
 
 def _axes(arguments: argparse.Namespace) -> dict[str, list[str]]:
-    """What varies: the file's axes, and over them those of the command line."""
+    """Return what varies: the file's axes, and over them those of the command line."""
     axes: dict[str, list[str]] = {LOSSES: [ALL], HELD_OUT: [ALL]}
     read = read_axes(arguments.axes) if arguments.axes else {}
     axes |= {axis: values for axis, values in read.items() if axis != SEED}

@@ -51,11 +51,11 @@ class Base:
     robustness: bool = False
 
     def words(self) -> list[str]:
-        """Options of ``deepfake-mtl fit`` and ``test``, configuration files first."""
+        """Return the options of ``deepfake-mtl fit`` and ``test``, configuration files first."""
         return [*(f"--config={find_config(name)}" for name in self.configs), *self.options]
 
     def lacking(self, place: Path) -> list[Path]:
-        """Files that are still to be written into the folder of a run until it is finished."""
+        """List the files that a run still lacks in its folder until it is finished."""
         tests = (None, *self.test_on)
         files = [
             results_folder(place, each, None) / RESULTS
@@ -67,7 +67,7 @@ class Base:
         return files
 
     def description(self) -> dict[str, str]:
-        """What must not change while a benchmark grows; files by their contents.
+        """Return what must not change while a benchmark grows; files by their contents.
 
         Further tests may be asked for later.
         """
@@ -147,7 +147,7 @@ def read_plan(folder: Path) -> PlanContent:
 
 
 def state_of(folder: Path, run: Run, base: Base) -> State:
-    """What has become of a run."""
+    """Tell what has become of a run."""
     place = folder / run.name
     if not base.lacking(place):
         return "finished"

@@ -40,7 +40,7 @@ class Run:
     settings: Mapping[str, str]
 
     def words(self) -> list[str]:
-        """Options of ``deepfake-mtl fit`` and ``test`` that make the run what it is.
+        """Return the options of ``deepfake-mtl fit`` and ``test`` that make the run what it is.
 
         Configuration files come first, as the command line wants them.
         """
@@ -136,7 +136,7 @@ def read_axes(path: Path) -> dict[str, list[str]]:
 
 
 def seeds(count: int) -> list[str]:
-    """Seeds 0, 1, 2, ...
+    """Return the seeds 0, 1, 2, ...
 
     Raises:
         ConfigurationError: The count is below 1.

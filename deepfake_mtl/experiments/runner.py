@@ -172,7 +172,7 @@ class _Starter:
 
 
 def _environments(jobs: int) -> list[dict[str, str]]:
-    """What processes that run at the same time are told, so as to share the machine."""
+    """Return what each process is told that runs beside others, so as to share the machine."""
     if jobs == 1:
         return [{}]
     import torch  # noqa: PLC0415 (seconds that --help does without)
@@ -187,7 +187,7 @@ def _environments(jobs: int) -> list[dict[str, str]]:
 
 
 def _reason(log: Path, begin: int, status: int) -> str:
-    """The last line of what a process said, which is its error, and where the rest is."""
+    """Return the last line of what a process said, its error, and where the rest is."""
     with log.open("rb") as file:
         file.seek(begin)
         text = file.read()[-_TAIL:].decode(errors="replace")

@@ -13,7 +13,7 @@ from deepfake_mtl.data.splits import connected_identities
 
 
 def identity_groups(identities: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Number the groups of videos that share people, directly or through others.
+    """Give a number to each group of videos that share people, directly or through others.
 
     Args:
         identities: For each video, by key, who is to be seen in it.
@@ -61,7 +61,7 @@ class ClusterBootstrap:
             self._counts = generator.multinomial(self.groups - 1, shares, size=resamples)
 
     def weights(self, keys: Iterable[str]) -> NDArray[np.float64]:
-        """How many times each video is in each resample.
+        """Count how many times each video is in each resample.
 
         Args:
             keys: N videos.

@@ -30,12 +30,12 @@ class Difference:
     knows_seeds: bool
 
     def turned(self) -> "Difference":
-        """The same as second minus first."""
+        """Return the same as second minus first."""
         bounds = self.interval and Interval(-self.interval.high, -self.interval.low)
         return Difference(-self.value, bounds, self.p_value, self.knows_seeds)
 
     def is_shown(self, corrected: float) -> bool:
-        """Whether it may be said that the one is above the other.
+        """Tell whether it may be said that the one is above the other.
 
         Args:
             corrected: The p value corrected for all comparisons that were made; see `holm`.
@@ -49,7 +49,7 @@ class Difference:
 
 
 def compare(first: Estimate, second: Estimate) -> Difference:
-    """Compares two metrics on the same people.
+    """Compare two metrics on the same people.
 
     In every resample the same people are drawn for both, so that it matters little how hard they
     are. The spread between seeds is added for each side by itself. The difference over its standard
@@ -83,7 +83,7 @@ def compare(first: Estimate, second: Estimate) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects for the number of comparisons (Holm 1979, Scand. J. Statist. 6, 65-70).
+    """Correct for the number of comparisons (Holm 1979, Scand. J. Statist. 6, 65-70).
 
     Args:
         p_values: Of all comparisons that were made.

@@ -100,7 +100,7 @@ class Interval:
 def over_seeds(
     values: Sequence[float], draws: NDArray[np.float64], groups: int, seed: int
 ) -> Estimate:
-    """The mean of a metric over the seeds of one configuration and fold.
+    """Average a metric over the seeds of one configuration and fold.
 
     People are drawn jointly: in a resample, all seeds are tested on the same people. Of S seeds
     S - 1 are drawn, for the reason given at `deepfake_mtl.evaluation.statistics.ClusterBootstrap`;
@@ -129,7 +129,7 @@ def over_seeds(
 
 
 def combine(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
-    """A weighted sum: a mean over folds (weights 1 / folds), or a difference (weights 1 and -1).
+    """Add with weights: 1 / folds for a mean over folds, 1 and -1 for a difference.
 
     Args:
         parts: Weights and metrics of the same resamples; at least one.
@@ -157,7 +157,7 @@ def t_quantile(degrees: float) -> float:
 
 
 def interval(estimate: Estimate) -> Interval | None:
-    """The interval between two percentiles of the draws, which are expanded for small samples.
+    """Return the interval between two percentiles of the draws, expanded for small samples.
 
     Percentiles stay within [0, 1] and are as skewed as the metric; BCa would need every group to be
     left out once for each run, and corrects a bias that metrics of this kind hardly have. The

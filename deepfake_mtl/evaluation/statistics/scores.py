@@ -34,7 +34,7 @@ class ScoreSet:
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction], threshold: float | None) -> "ScoreSet":
-        """Takes the scores of predictions, which are put in the order of their keys."""
+        """Take the scores of predictions, in the order of their keys."""
         ordered = sorted(predictions, key=lambda each: each.key)
         return cls(
             keys=tuple(each.key for each in ordered),
@@ -44,12 +44,12 @@ class ScoreSet:
         )
 
     def value(self, metric: MetricName) -> float | None:
-        """The metric, or None where there is none: one class alone, or no threshold."""
+        """Return the metric, or None where there is none: one class alone, or no threshold."""
         value = float(self._metrics(metric, np.ones((1, len(self.keys))))[0])
         return None if np.isnan(value) else value
 
     def draws(self, metric: MetricName, bootstrap: ClusterBootstrap) -> NDArray[np.float64]:
-        """The metric of every resample of the people.
+        """Return the metric of every resample of the people.
 
         Args:
             metric: Which one.

@@ -14,7 +14,7 @@ _CHUNK: Final = 1 << 20  # numbers worked on at a time: they stay in the process
 def weighted_auc(
     scores: NDArray[np.float64], fake: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Area under the ROC by ranks: the videos are sorted once, whatever the number of weights.
+    """Compute the area under the ROC by ranks: one sort, whatever the number of weights.
 
     Args:
         scores: Array [N]: probability of fake.
@@ -50,7 +50,7 @@ def weighted_accuracy(
     weights: NDArray[np.float64],
     threshold: float,
 ) -> NDArray[np.float64]:
-    """Share of the weight of videos that are called what they are.
+    """Compute the share of the weight of videos that are called what they are.
 
     Args:
         scores: Array [N]: probability of fake.

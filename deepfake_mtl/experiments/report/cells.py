@@ -78,7 +78,7 @@ class Cells:
     def cell(
         self, configuration: str, fold: str | None, metric: MetricName, of: TestSet = "held_out"
     ) -> Cell | None:
-        """A metric of one configuration.
+        """Return a metric of one configuration.
 
         Args:
             configuration: Its name.
@@ -132,13 +132,13 @@ class Cells:
 
 
 def scored_set(test: Evaluated, of: TestSet) -> ScoreSet:
-    """The scores of one of the two sets of a test."""
+    """Return the scores of one of the two sets of a test."""
     held_out = test.results["held_out"]
     wanted = [each for each in test.predictions if is_in_set(each.method, held_out, of)]
     return ScoreSet.of(wanted, test.threshold)
 
 
 def scored_method(test: Evaluated, method: str) -> ScoreSet:
-    """The originals of a test together with one manipulation."""
+    """Return the scores of the originals of a test together with one manipulation."""
     wanted = [each for each in test.predictions if each.method in (ORIGINAL, method)]
     return ScoreSet.of(wanted, test.threshold)

@@ -61,7 +61,7 @@ class Comparison:
         return f"{' and '.join(self.above)} above {' and '.join(below)}"
 
     def turned(self) -> "Comparison":
-        """The same as second minus first."""
+        """Return the same as second minus first."""
         return replace(
             self, first=self.second, second=self.first, difference=self.difference.turned()
         )
@@ -113,7 +113,7 @@ class Comparisons:
             self.all += [Comparison(*each, p) for each, p in zip(family, corrected, strict=True)]
 
     def find(self, first: Side, second: Side, fold: str | None) -> Comparison | None:
-        """The comparison of two sides as first minus second, or None if a side has no metrics."""
+        """Return the comparison of two sides, first minus second; None if one has no metrics."""
         for each in self.all:
             if each.fold == fold and {each.first, each.second} == {first, second}:
                 return each if each.first == first else each.turned()

@@ -16,7 +16,7 @@ SCHEMA_VERSION: Final = 1
 
 
 def content(report: Report) -> dict[str, object]:
-    """Everything in plain values; a metric that does not exist is None."""
+    """Return everything in plain values; a metric that does not exist is None."""
     benchmark, setup = report.benchmark, report.setup
     return {
         "schema_version": SCHEMA_VERSION,

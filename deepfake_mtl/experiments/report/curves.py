@@ -24,7 +24,7 @@ UNTREATED: Final = "none"
 
 
 def mean_roc(runs: Sequence[Run]) -> NDArray[np.float64] | None:
-    """The mean ROC of several trainings, held-out manipulation against originals.
+    """Average the ROC of several trainings, held-out manipulation against originals.
 
     Averaged, not pooled: scores of two networks are on two scales, and pooling them would punish
     that. At each rate of false alarms it is the mean of the rates of true ones.
@@ -45,7 +45,7 @@ def mean_roc(runs: Sequence[Run]) -> NDArray[np.float64] | None:
 
 
 def mean_conflict(runs: Sequence[Run]) -> list[ConflictRow]:
-    """Gradient conflicts averaged over trainings, step by step; geometric means of the ratios."""
+    """Average gradient conflicts over trainings, step by step; ratios geometrically."""
     found: dict[tuple[int, str, str, str], list[ConflictRow]] = {}
     for run in runs:
         for row in run.test.results.get("gradient_conflict", []) if run.test else []:
@@ -91,7 +91,7 @@ class Robustness:
 
 
 def read_robustness(benchmark: Benchmark) -> tuple[list[Robustness], list[str]]:
-    """Averages the files ``robustness.json`` of all runs.
+    """Average the files ``robustness.json`` of all runs.
 
     Args:
         benchmark: The runs.

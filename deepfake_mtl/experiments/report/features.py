@@ -40,7 +40,7 @@ class Projection:
 def principal_components(
     features: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Projects onto the two directions of largest variance, by singular values.
+    """Project onto the two directions of largest variance, by singular values.
 
     Args:
         features: Array [N, D], N >= 1.
@@ -63,7 +63,7 @@ def principal_components(
 
 
 def read_projections(benchmark: Benchmark) -> tuple[list[Projection], list[str]]:
-    """Projects the features of the first seed that has any, for each configuration and fold.
+    """Project the features of the first seed that has any, for each configuration and fold.
 
     Args:
         benchmark: The runs.
@@ -94,7 +94,7 @@ def read_projections(benchmark: Benchmark) -> tuple[list[Projection], list[str]]
 
 
 def shown(methods: Sequence[str], method: str) -> list[int]:
-    """Which videos of a method are drawn: all, or `MOST_VIDEOS` spread evenly over them."""
+    """Choose which videos of a method are drawn: all, or `MOST_VIDEOS` spread evenly."""
     places = [place for place, each in enumerate(methods) if each == method]
     if len(places) <= MOST_VIDEOS:
         return places

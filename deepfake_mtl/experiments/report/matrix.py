@@ -44,7 +44,7 @@ class Matrix:
 
 
 def train_by_test(benchmark: Benchmark) -> list[Matrix]:
-    """AUC of the originals against each manipulation by itself, a matrix a configuration."""
+    """Compute the AUC of originals against each manipulation, a matrix a configuration."""
     methods = sort_methods(
         {
             prediction.method
@@ -74,7 +74,7 @@ def train_by_test(benchmark: Benchmark) -> list[Matrix]:
 
 
 def elsewhere_matrix(benchmark: Benchmark, metric: MetricName) -> Matrix | None:
-    """A metric of all videos of the further tests, a row for each configuration and fold.
+    """Return a metric of all videos of the further tests, a row a configuration and fold.
 
     Args:
         benchmark: The runs.
@@ -99,7 +99,7 @@ def elsewhere_matrix(benchmark: Benchmark, metric: MetricName) -> Matrix | None:
 
 
 def as_json(matrix: Matrix) -> Mapping[str, object]:
-    """For ``report.json``: rows by name, values by column."""
+    """Return plain values for ``report.json``: rows by name, values by column."""
     return {
         "title": matrix.title,
         "rows": [

@@ -57,7 +57,7 @@ class _Cloud(TypedDict):
 
 
 def render_page(report: Report, title: str) -> str:
-    """Renders the page.
+    """Render the page.
 
     Args:
         report: What the benchmark says.
@@ -99,22 +99,22 @@ def render_page(report: Report, title: str) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign and one decimal."""
+    """Return a difference of shares in percentage points, with its sign and one decimal."""
     return f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def p_value(chance: float) -> str:
-    """A p value with three decimals."""
+    """Return a p value with three decimals."""
     return "< 0.001" if chance < 0.001 else f"{chance:.3f}"
 
 
 def breakable(name: str) -> Markup:
-    """A name, escaped, that a line may break behind an underscore, a dot or a comma."""
+    """Escape a name, and let lines break behind its underscores, dots and commas."""
     return Markup(re.sub(r"([_.,=])", r"\1<wbr>", str(escape(name))))  # noqa: S704
 
 
 def shade(share: float) -> str:
-    """How dark a place of a heat map is: not at all up to 0.5, which is chance, fully at 1."""
+    """Return how dark a place of a heat map is: 0 up to 0.5, which is chance, and 1 at 1."""
     return f"{max(0.0, min(1.0, 2 * share - 1)):.3f}"
 
 

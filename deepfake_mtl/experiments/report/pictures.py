@@ -36,7 +36,7 @@ _SEEN: Final = (
 
 
 def rocs_svg(curves: Mapping[int, NDArray[Any]], lines: int, name: str) -> str:
-    """Draws the ROC of several configurations on one pair of axes.
+    """Draw the ROC of several configurations on one pair of axes.
 
     Args:
         curves: Rates of true alarms at `FALSE_ALARMS`, by the place of the configuration.
@@ -65,7 +65,7 @@ def rocs_svg(curves: Mapping[int, NDArray[Any]], lines: int, name: str) -> str:
 def robustness_svg(
     values: Sequence[Sequence[float | None]], ticks: Sequence[str], label: str, name: str
 ) -> str:
-    """Draws a figure of several configurations over the strengths of a treatment.
+    """Draw a metric of several configurations over the strengths of a treatment.
 
     Args:
         values: For each configuration shares in [0, 1], one a strength; None where there is none.
@@ -92,7 +92,7 @@ def robustness_svg(
 
 
 def projection_svg(projection: Projection, name: str) -> str:
-    """Draws the features of test videos by class.
+    """Draw the features of test videos by class.
 
     Args:
         projection: Of one training.
@@ -118,7 +118,7 @@ def projection_svg(projection: Projection, name: str) -> str:
 
 
 def mark_svg(method: str, methods: Sequence[str], held_out: Sequence[str], name: str) -> str:
-    """Draws a mark of `projection_svg` by itself, for the legend.
+    """Draw a mark of `projection_svg` by itself, for the legend.
 
     Args:
         method: Whose mark.
@@ -138,7 +138,7 @@ def mark_svg(method: str, methods: Sequence[str], held_out: Sequence[str], name:
 
 
 def _mark(method: str, methods: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
-    """Originals are dots, what was held out crosses, what was seen has a shape each."""
+    """Draw originals as dots, what was held out as crosses, what was seen in a shape each."""
     style: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     if method == ORIGINAL:
         return {**style, "color": GROUP_COLOURS[0], "marker": "o"}

@@ -77,7 +77,7 @@ class Answer:
 
 
 def further_sides(benchmark: Benchmark) -> list[tuple[Side, Side]]:
-    """The sides that the questions compare beyond pairs of configurations."""
+    """Return the sides that the questions compare beyond pairs of configurations."""
     return [
         (_named(question.first, names), _named(question.second, names))
         for names in _contexts(benchmark).values()
@@ -87,7 +87,7 @@ def further_sides(benchmark: Benchmark) -> list[tuple[Side, Side]]:
 
 
 def answer(benchmark: Benchmark, comparisons: Comparisons) -> list[Answer]:
-    """Answers every question, as far as the runs allow.
+    """Answer every question, as far as the runs allow.
 
     Args:
         benchmark: The runs.
@@ -160,7 +160,7 @@ def _per_fold(question: Question, first: Side, found: Sequence[Comparison]) -> s
 
 
 def _contexts(benchmark: Benchmark) -> dict[str, dict[str, str]]:
-    """For each setting of the further axes the name of the configuration with each loss."""
+    """Return the configuration with each loss, for each setting of the further axes."""
     found: dict[str, dict[str, str]] = {}
     if LOSSES not in benchmark.axes:
         return found

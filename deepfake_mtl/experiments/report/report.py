@@ -80,7 +80,7 @@ class Report:
 
 
 def make_report(folder: Path, metric: MetricName, resamples: int = 2000) -> Report:
-    """Reads a benchmark and computes everything.
+    """Read a benchmark and compute everything.
 
     Args:
         folder: That of the benchmark.

@@ -121,12 +121,12 @@ class Benchmark:
         return [run for run in self.runs if run.test is not None]
 
     def configuration(self, run: Run) -> str:
-        """The name of a run's configuration: its losses, and whatever else differs."""
+        """Name a run's configuration: its losses, and whatever else differs."""
         losses = [run.settings[LOSSES]] if LOSSES in self.axes else []
         return ", ".join([*losses, *self.further(run)]) or "all runs"
 
     def further(self, run: Run) -> list[str]:
-        """What a run's configuration has beside its losses, of axes with more than one value.
+        """Name what a run's configuration has beside its losses, of axes with several values.
 
         An axis goes by the last part of its name, unless another one ends alike.
         """
@@ -138,7 +138,7 @@ class Benchmark:
         ]
 
     def of(self, configuration: str, fold: str) -> list[Run]:
-        """The runs of a cell of the table, one for each seed."""
+        """Return the runs of a cell of the table, one for each seed."""
         return [
             run
             for run in self.runs
@@ -147,7 +147,7 @@ class Benchmark:
 
 
 def read_benchmark(folder: Path) -> Benchmark:
-    """Reads the folder of a benchmark.
+    """Read the folder of a benchmark.
 
     Whatever a run lacks makes the run missing or failed, with a reason; only the plan must exist.
 
@@ -183,7 +183,7 @@ def read_benchmark(folder: Path) -> Benchmark:
 
 
 def label(value: object) -> str:
-    """A value of an axis as text: ``FaceSwap``, ``0``, ``true``, ``Deepfakes+FaceSwap``."""
+    """Return a value of an axis as text: ``FaceSwap``, ``0``, ``true``, ``Deepfakes+FaceSwap``."""
     if isinstance(value, list | tuple):
         return "+".join(map(label, value)) or "none"
     if isinstance(value, bool):
@@ -192,7 +192,7 @@ def label(value: object) -> str:
 
 
 def read_features(run: Run) -> tuple[np.ndarray, list[str]] | None:
-    """Features of a run's test videos.
+    """Read the features of a run's test videos.
 
     Returns:
         Float array [N, D] and the method of each video; None if there is no ``features.npz``.
@@ -266,7 +266,7 @@ def _read_test(place: Path) -> Evaluated:
 
 
 def _require_held_out(test: Evaluated, settings: Mapping[str, str]) -> None:
-    """A metric in the wrong column would be worse than none."""
+    """Refuse a test of another fold: a metric in the wrong column would be worse than none."""
     if HELD_OUT not in settings:
         return
     planned = settings[HELD_OUT].strip("[]").replace(",", "+").split("+")

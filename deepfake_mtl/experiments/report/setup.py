@@ -43,7 +43,7 @@ class Setup:
 
 
 def read_setup(benchmark: Benchmark) -> Setup:
-    """Gathers configurations, versions and numbers of videos of all finished runs."""
+    """Gather configurations, versions and numbers of videos of all finished runs."""
     tests = [(run.fold, run.test.results) for run in benchmark.finished if run.test]
     configs = [dict(_flat(results["config"], "")) for _, results in tests]
     keys = list(dict.fromkeys(key for config in configs for key in config))

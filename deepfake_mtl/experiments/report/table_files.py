@@ -39,7 +39,7 @@ _LATEX: Final = {
 
 
 def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """All tables, one below the other.
+    """Return all tables, one below the other.
 
     Args:
         tables: At least one.
@@ -61,7 +61,7 @@ def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def as_csv(benchmark: Benchmark, tables: Sequence[Table]) -> str:
-    """All tables as one, a line for each metric.
+    """Return all tables as one, a line for each metric.
 
     Args:
         benchmark: The runs, whose axes become columns; the fold ``held_out`` is empty in means over
@@ -88,7 +88,7 @@ def as_csv(benchmark: Benchmark, tables: Sequence[Table]) -> str:
 
 
 def as_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """All tables as ``table`` environments, for a document that loads ``booktabs``.
+    """Return all tables as ``table`` environments, for a document that loads ``booktabs``.
 
     Args:
         tables: The tables.
@@ -115,7 +115,7 @@ def as_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def latex(text: str) -> str:
-    """Text in which nothing is a command to LaTeX."""
+    """Escape what would be a command to LaTeX."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 

@@ -103,7 +103,7 @@ class Table:
 def make_tables(
     benchmark: Benchmark, cells: Cells, metric: MetricName, comparisons: Comparisons
 ) -> list[Table]:
-    """Arranges all metrics.
+    """Arrange all metrics.
 
     Args:
         benchmark: The runs.

@@ -11,7 +11,7 @@ from deepfake_mtl.experiments.report.table_files import as_csv, as_latex, as_mar
 
 
 def write_report(folder: Path, report: Report) -> Path:
-    """Writes all files of a report.
+    """Write all files of a report.
 
     Args:
         folder: Where to; made if it is missing.
