@@ -5,7 +5,10 @@ import pytest
 
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.protocol import (
+    DATA_STATE,
     TEST_SETS,
+    Fold,
+    data_state,
     group_of,
     is_in_set,
     leave_out,
@@ -135,6 +138,22 @@ def test_a_test_split_may_lack_a_kind(records: list[VideoRecord], splits: Splits
     assert fold.missing == dict.fromkeys(MANIPULATIONS, ("006_007", "007_006"))
     assert fold.seen == ("Face2Face", "FaceSwap", "NeuralTextures")
     assert [record.name for record in fold.test] == ["006", "007"]
+
+
+def test_the_state_of_the_data_is_known_by_its_name_then_by_its_parts() -> None:
+    state = {"held_out": ["Deepfakes"], "split_digest": "ab", "seed": 0}
+    other = {**state, "seed": 1, "more": 2}
+    assert DATA_STATE == "deepfake_mtl_data"
+    assert data_state({"Mine": other, DATA_STATE: state}) is state
+    assert data_state({"epoch": 3, "Mine": other}) is other
+    assert data_state({"Mine": state}) is state
+    for part in state:
+        lacking = {name: value for name, value in state.items() if name != part}
+        assert data_state({"Mine": lacking, DATA_STATE: None}) is None
+
+
+def test_a_fold_misses_nothing_unless_told() -> None:
+    assert Fold(held_out=(), train=(), val=(), test=()).missing == {}
 
 
 def test_wrong_names_are_refused() -> None:

@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import sys
 
 import pytest
@@ -36,9 +38,26 @@ def projected(vector: Tensor, onto: Tensor) -> Tensor:
     return vector - (vector @ onto) / (onto @ onto) * onto
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchjd", None)
-    monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
+def projections(task: int, gradients: Tensor) -> list[Tensor]:
+    """What PCGrad may make of one of three gradients, in either order of the others."""
+    others = [other for other in range(3) if other != task]
+    found = []
+    for order in (others, others[::-1]):
+        gradient = gradients[task]
+        for other in order:
+            if gradient @ gradients[other] < 0:
+                gradient = projected(gradient, gradients[other])
+        found.append(gradient)
+    return found
+
+
+@pytest.mark.parametrize(
+    "library", ["torchjd.aggregation", "torchjd.autojac", "quadprog", "qpsolvers"]
+)
+def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.suppress(ConfigurationError):
+        GradientSurgery()  # imports the others while all are there
+    monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigurationError, match=r"pip install 'deepfake-mtl\[surgery\]'"):
         GradientSurgery()
 
@@ -50,7 +69,7 @@ class TestWithTorchJD:
             pytest.importorskip(name)
 
     @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
-    @pytest.mark.parametrize("scale", [1.0, 1e-4, 2.0**16])
+    @pytest.mark.parametrize("scale", [1.0, 1e-4, 2.0**16, 2.0**-45, 2.0**45])
     def test_no_task_loses(
         self, point: nn.Parameter, head: nn.Parameter, method: str, scale: float
     ) -> None:
@@ -115,6 +134,22 @@ class TestWithTorchJD:
             surgery.aggregate(encoder.parameters(), heads.parameters())
             gradients.append([p.grad.clone() for p in (*encoder.parameters(), *heads.parameters())])
         torch.testing.assert_close(*gradients)
+
+    @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
+    def test_three_tasks_are_combined_by_the_method(self, point: nn.Parameter, method: str) -> None:
+        gradients = torch.tensor([[1.0, 0.0], [-0.5, 0.2], [-0.5, -0.9]])
+        features = 1.0 * point
+        losses = {name: row @ features for name, row in zip("abc", gradients, strict=True)}
+        surgery = GradientSurgery(method)
+        surgery.backward(losses, features, [point])
+        surgery.aggregate([point])
+        # UPGrad projects onto the cone in which no loss rises, PCGrad onto one plane at a time.
+        outcomes = torch.stack(
+            [sum(each) for each in itertools.product(*map(projections, range(3), [gradients] * 3))]
+        )
+        is_pcgrad = (outcomes - point.grad).norm(dim=1).min() < 1e-3
+        assert is_pcgrad == (method == "pcgrad")
+        assert ((gradients @ point.grad).min() > -1e-3) == (method == "upgrad")
 
     @pytest.mark.parametrize("method", ["upgrad", "pcgrad"])
     def test_an_overflow_is_handed_on(

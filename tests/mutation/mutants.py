@@ -81,7 +81,9 @@ class Mutations(ast.NodeVisitor):
     def add(self, node: ast.AST, new: ast.AST | None, apply: Callable[[], None]) -> None:
         old = ast.unparse(node).splitlines()[0]
         to = "nothing" if new is None else ast.unparse(ast.fix_missing_locations(new))
-        place = node if hasattr(node, "lineno") else self.statement
+        # Of a statement that holds no others, coverage may know the first line alone.
+        simple = not hasattr(self.statement, "body")
+        place = self.statement if simple or not hasattr(node, "lineno") else node
         lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
         text = f"{old} -> {to.splitlines()[0] if to else to}"
         self.found.append(Mutant(self.path, lines, text, apply, self.tree))

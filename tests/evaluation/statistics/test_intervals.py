@@ -3,8 +3,11 @@ import pytest
 from scipy import stats
 
 from deepfake_mtl.evaluation.statistics import (
+    SIGNIFICANCE,
     ClusterBootstrap,
+    Difference,
     Estimate,
+    Interval,
     ScoreSet,
     combine,
     compare,
@@ -132,6 +135,7 @@ def test_one_seed_or_few_people_show_nothing():
     for groups, least in ((4, 1 / 8), (1, 1)):
         pair = [spread([v, v], np.full((2, 10), v), groups) for v in (0.9, 0.5)]
         assert compare(*pair).p_value == least
+        assert (compare(*pair).interval is None) == (groups == 1)
         assert compare(*pair).knows_seeds
         assert not compare(*pair).is_shown(least)
     assert interval(spread([0.9], groups=1)) is None
@@ -172,8 +176,53 @@ def test_resamples_without_a_class_are_dropped_and_counted():
     # Two groups of three are drawn; the only one with a fake is in none of them in 4 of 9 cases.
     assert found.dropped / 3000 == pytest.approx(4 / 9, abs=0.03)
     assert 0 <= interval(found).low <= interval(found).high <= 1
+    half = np.repeat([0.7, np.nan], 5)
+    assert interval(Estimate(0.5, half, half, 3, ())) is not None
     rare = np.full(10, np.nan)
     assert interval(Estimate(0.5, rare, rare, 3, ())) is None
+
+
+def test_weights_of_a_sum_are_those_of_its_draws():
+    draws = np.random.default_rng(0).random((2, 10))
+    first, second = (spread([value], draws[[n]], 9 - n) for n, value in enumerate((0.4, 0.8)))
+    summed = combine([(0.25, first), (-3, second)])
+    assert summed.value == pytest.approx(0.1 - 2.4)
+    assert summed.draws == pytest.approx(0.25 * draws[0] - 3 * draws[1])
+    assert summed.people_draws == pytest.approx(0.25 * draws[0] - 3 * draws[1])
+    assert summed.people_degrees == 7
+    assert [(noise.variance, noise.degrees) for noise in summed.seeds] == [(0, 0), (0, 0)]
+
+
+def test_seeds_are_drawn_again_around_their_mean():
+    values = np.array([0.6, 0.7, 0.95])
+    found = spread(values, np.repeat(values[:, None], 20_000, axis=1))
+    assert found.people_draws == pytest.approx(values.mean())
+    assert found.draws.mean() == pytest.approx(values.mean(), abs=0.005)
+    # The variance of a mean over the draws is that of the mean.
+    assert found.draws.var() == pytest.approx(values.var(ddof=1) / 3, rel=0.05)
+    assert found.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(3))
+    assert found.seeds[0].degrees == 2
+    again, other = (
+        over_seeds(values, np.repeat(values[:, None], 50, axis=1), 50, seed) for seed in (0, 1)
+    )
+    assert not np.array_equal(again.draws, other.draws)
+
+
+def test_a_difference_is_shown_by_all_that_speaks_for_it():
+    assert SIGNIFICANCE == 0.05
+    up, down = Interval(0.01, 0.2), Interval(-0.2, -0.01)
+    shown = Difference(0.1, up, 0.01, knows_seeds=True)
+    assert shown.is_shown(0.049)
+    assert not shown.is_shown(0.05)
+    turned = shown.turned()
+    assert turned == Difference(-0.1, Interval(-0.2, -0.01), 0.01, knows_seeds=True)
+    assert turned.interval == down
+    assert turned.is_shown(0.049)
+    assert turned.turned() == shown
+    for interval_ in (None, Interval(0, 0.2), Interval(-0.2, 0), Interval(-0.1, 0.1)):
+        assert not Difference(0.1, interval_, 0.01, knows_seeds=True).is_shown(0.01)
+    assert not Difference(0.1, up, 0.01, knows_seeds=False).is_shown(0.01)
+    assert Difference(0.1, None, 1.0, knows_seeds=True).turned().interval is None
 
 
 def test_holm_as_by_hand():

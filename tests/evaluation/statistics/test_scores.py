@@ -86,6 +86,32 @@ def test_the_order_of_predictions_does_not_matter(random):
     assert np.array_equal(results[0], results[1])
 
 
+def test_resamples_are_many_and_the_same_unless_told_otherwise():
+    shown = {f"{person}": (f"{person}",) for person in range(5)}
+    weights = ClusterBootstrap(shown).weights(shown)
+    assert weights.shape == (2000, 5)
+    assert np.array_equal(weights, ClusterBootstrap(shown, 2000, seed=0).weights(shown))
+    assert not np.array_equal(weights, ClusterBootstrap(shown, seed=1).weights(shown))
+    alone = ClusterBootstrap({"a": ("x",), "b": ("x",)}, resamples=3)
+    assert alone.groups == 1
+    assert not alone.weights(["a", "b"]).any()
+    with pytest.raises(KeyError):
+        alone.weights(["c"])
+
+
+def test_each_accuracy_is_at_its_threshold():
+    made = world.predictions(videos=8)
+    scores = np.array([each.score for each in made])
+    fake = np.array([each.label for each in made])
+    score_set = ScoreSet.of(made, 0.9)
+    assert score_set.fake.dtype == np.bool_
+    accuracies = [np.mean((scores >= at) == fake) for at in (0.5, 0.9)]
+    assert accuracies[0] != accuracies[1]
+    assert score_set.value("accuracy") == pytest.approx(accuracies[0])
+    assert score_set.value("accuracy_calibrated") == pytest.approx(accuracies[1])
+    assert ScoreSet.of(made, None).value("accuracy") == pytest.approx(accuracies[0])
+
+
 def test_a_metric_that_does_not_exist_is_none():
     real = world.predictions(videos=5, methods=("original",))
     assert ScoreSet.of(real, 0.5).value("auc") is None
