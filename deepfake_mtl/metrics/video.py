@@ -122,12 +122,10 @@ class VideoScores:
 
     def _rows(self) -> list[Tensor]:
         """Join the batches of this rank, on the CPU: not every device has float64."""
+        if self._batches:
+            return [torch.cat(column).cpu() for column in zip(*self._batches, strict=True)]
         none = torch.zeros(0, dtype=torch.int64)
-        empty = (none, none, none, torch.zeros(0, self.num_outputs))
-        return [
-            torch.cat([first, *(each.cpu() for each in rest)])
-            for first, *rest in zip(empty, *self._batches, strict=True)
-        ]
+        return [none, none, none, torch.zeros(0, self.num_outputs)]
 
 
 def _of_all_ranks(rows: list[Tensor]) -> list[Tensor]:
