@@ -104,7 +104,9 @@ def test_half_is_real_and_manipulations_are_equal_unless_told_otherwise() -> Non
     drawn = Counter(labels[draw.video] for draw in BalancedSampler(labels))
     assert drawn == {0: 6, 1: 3, 2: 3}
     told = BalancedSampler(labels, seed=0, num_replicas=1, rank=0, draws_per_video=1)
+    assert told.epoch == 0
     assert list(BalancedSampler(labels)) == list(told)
+    assert list(BalancedSampler(labels, seed=1)) != list(told)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -62,6 +62,7 @@ def test_the_fingerprint_knows_people_not_their_order(tmp_path: Path) -> None:
     write_splits(tmp_path / "c", {**PAIRS, "val": PAIRS["test"], "test": PAIRS["val"]})
     a, b, c = (fingerprint(read_splits(tmp_path / name)) for name in "abc")
     assert a == b != c
+    assert a == "7e1273ee2506bce0"  # checkpoints hold it
 
 
 @given(
@@ -98,6 +99,12 @@ def test_a_random_split_has_the_official_shares() -> None:
         "test": 28,
     }
     assert random_splits(records, 4) != splits
+
+
+def test_three_groups_are_a_split() -> None:
+    records = [record("Deepfakes", f"{2 * n:03}_{2 * n + 1:03}") for n in range(3)]
+    splits = random_splits(records, 0)
+    assert {len(splits[split].fakes) for split in SPLIT_NAMES} == {1}
 
 
 def test_a_random_split_needs_three_groups() -> None:
