@@ -192,7 +192,7 @@ def format_table(results: Results) -> str:
     ]
     for line in about:
         lines += textwrap.wrap(line, WIDTH, subsequent_indent="  ")
-    heads = [Row("Figures in %", ("held out", "seen"))]
+    heads = [Row("Metrics in %", ("held out", "seen"))]
     lines += ["", *_aligned(heads, report_rows(results))]
     recalls = recall_rows(results)
     if recalls:
@@ -209,7 +209,7 @@ def format_table(results: Results) -> str:
             lines += textwrap.wrap(note, WIDTH, subsequent_indent="  ")
     notes = reasons(results)
     if notes:
-        lines += ["", f"{ABSENT} means that there is no such figure."]
+        lines += ["", f"{ABSENT} means that there is no such metric."]
         for note in notes:
             lines += textwrap.wrap(note, WIDTH)
     return "\n".join(lines)

@@ -136,7 +136,7 @@ def _warnings(benchmark: Benchmark, main: Table, groups: int, setup: Setup) -> l
         )
     if any(cell.seeds == 1 for cell in cells):
         found.append(
-            "Some figures are of a single seed: their intervals leave out what another seed would "
+            "Some metrics are of a single seed: their intervals leave out what another seed would "
             "give, and no difference to them can be shown."
         )
     dropped = max((cell.estimate.dropped for cell in cells), default=0)
