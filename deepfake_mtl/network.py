@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.metrics import fake_probability
 from deepfake_mtl.models import Encoder, without_pretrained
-from deepfake_mtl.tasks import MoCoSettings, Task
+from deepfake_mtl.tasks import ContrastiveTask, MoCoSettings, Task
 
 _Part = TypeVar("_Part", Encoder, Task)
 _Value = TypeVar("_Value")
@@ -35,6 +35,11 @@ class Branch(NamedTuple):
     name: str
     encoder: nn.Module
     tasks: tuple[Task, ...]
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether one of the tasks is contrastive, so that the encoder needs a momentum encoder."""
+        return any(isinstance(task, ContrastiveTask) for task in self.tasks)
 
 
 class MultiTaskNetwork(nn.Module):
@@ -201,6 +206,25 @@ def network_state(state: Mapping[str, _Value]) -> dict[str, _Value]:
         for name, value in current_names(state).items()
         if name.startswith(_PREFIX)
     }
+
+
+def misfit(network: MultiTaskNetwork, state: Mapping[str, object], error: RuntimeError) -> str:
+    """Say why a checkpoint of a detector does not fit one with this network.
+
+    Args:
+        network: The network of the detector.
+        state: State dict of the checkpoint.
+        error: What PyTorch says.
+    """
+    there = dict.fromkeys(
+        name.split(".")[1] for name in network_state(state) if name.startswith("tasks.")
+    )
+    lines = [line.strip() for line in str(error).splitlines()]
+    return (
+        f"the checkpoint does not fit this detector: its tasks are {', '.join(there)}, "
+        f"here they are {', '.join(network.tasks)}; or their layers or the encoder differ. Give "
+        f"model.tasks and model.encoder as of its training ({lines[min(1, len(lines) - 1)][:120]})"
+    )
 
 
 def describe_part(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,19 @@
-"""The optimizer of a detector and its learning rates: by a short name, or any of PyTorch's."""
+"""What makes the steps of a detector: by a short name, or any class that does the same."""
 
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
-from pytorch_lightning.utilities.types import LRSchedulerConfigType
+from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
+from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
 
 ParameterGroup = dict[str, Any]
 
@@ -22,9 +26,116 @@ ScheduleFactory = Callable[[Optimizer], LRScheduler]
 OptimizerName = Literal["adam", "adamw"]
 ScheduleName = Literal["constant", "cosine"]
 Interval = Literal["step", "epoch"]
+BalanceName = Literal["fixed", "uncertainty", "upgrad", "pcgrad"]
 
 _OPTIMIZERS: Final[dict[str, OptimizerFactory]] = {"adam": Adam, "adamw": AdamW}
 _SCHEDULES: Final = ("constant", "cosine")
+_BALANCES: Final[dict[str, Callable[[], LossBalance]]] = {
+    "fixed": FixedWeights,
+    "uncertainty": UncertaintyWeights,
+    "upgrad": partial(GradientSurgery, "upgrad"),
+    "pcgrad": partial(GradientSurgery, "pcgrad"),
+}
+
+
+@dataclass
+class Optimization:
+    """How the parameters of a detector are optimized.
+
+    Attributes:
+        optimizer: Name of the optimizer, or what makes one.
+        learning_rate: Peak learning rate.
+        head_learning_rate: That of the tasks' layers; None takes `learning_rate`.
+        weight_decay: Weight decay of all parameters but those of the balance.
+        warmup_steps: Optimizer steps in which the learning rate rises linearly.
+        schedule: Name of the schedule of learning rates, or what makes one.
+        schedule_interval: After what a schedule without a name moves on; None is ``epoch``.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+    """
+
+    optimizer: OptimizerName | OptimizerFactory = "adam"
+    learning_rate: float = 1e-3
+    head_learning_rate: float | None = None
+    weight_decay: float = 1e-5
+    warmup_steps: int = 0
+    schedule: ScheduleName | ScheduleFactory = "cosine"
+    schedule_interval: Interval | None = None
+
+    def __post_init__(self) -> None:
+        rates = [x for x in (self.learning_rate, self.head_learning_rate) if x is not None]
+        if min(rates) <= 0 or min(self.weight_decay, self.warmup_steps) < 0:
+            raise ConfigurationError(
+                f"learning_rate is {self.learning_rate}, head_learning_rate "
+                f"{self.head_learning_rate}, weight_decay {self.weight_decay}, warmup_steps "
+                f"{self.warmup_steps}: the first two must be positive, the others not negative"
+            )
+
+    def configure(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        heads: Iterable[nn.Parameter],
+        balance: Iterable[nn.Parameter],
+        steps: float,
+        manual: bool,
+    ) -> OptimizerLRSchedulerConfig:
+        """Create the optimizer, with three groups of parameters, and the schedule of its rates.
+
+        Args:
+            parameters: All parameters, of which those that are frozen are left out, and those of no
+                other group go with the encoders.
+            heads: Those of the tasks.
+            balance: Those of the loss balance, which do not decay.
+            steps: Steps of the whole training; infinite where nothing ends it.
+            manual: Whether the steps are made by hand, so that no schedule is told a metric.
+
+        Raises:
+            ConfigurationError: One of them cannot be made, or an option would do nothing.
+        """
+        head_group, balance_group = _trained(heads), _trained(balance)
+        grouped = {id(each) for each in (*head_group, *balance_group)}
+        encoders = [each for each in _trained(parameters) if id(each) not in grouped]
+        optimizer = build_optimizer(
+            self.optimizer,
+            [
+                {"params": encoders},
+                {"params": head_group, "lr": self.head_learning_rate or self.learning_rate},
+                {"params": balance_group, "weight_decay": 0.0},
+            ],
+            self.learning_rate,
+            self.weight_decay,
+        )
+        schedule = build_schedule(
+            self.schedule,
+            optimizer,
+            warmup_steps=self.warmup_steps,
+            steps=steps,
+            interval=self.schedule_interval,
+        )
+        if manual and isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            raise ConfigurationError(
+                "under gradient surgery, Lightning tells schedules no metric to look at: take "
+                "another than ReduceLROnPlateau"
+            )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def build_balance(balance: BalanceName | LossBalance) -> LossBalance:
+    """Return the loss balance of a name; one that was made already as it is.
+
+    Raises:
+        ConfigurationError: The name is unknown, or gradient surgery is not installed.
+    """
+    if isinstance(balance, LossBalance):
+        return balance
+    if balance not in _BALANCES:
+        raise ConfigurationError(
+            f"balance is {balance!r}: choose among {', '.join(_BALANCES)}, or give a subclass of "
+            "deepfake_mtl.losses.LossBalance"
+        )
+    return _BALANCES[balance]()
 
 
 def build_optimizer(
@@ -169,6 +280,10 @@ def _factor(schedule: str, warmup_steps: int, steps: float) -> Callable[[int], f
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     return factor
+
+
+def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _united(groups: Sequence[ParameterGroup]) -> list[ParameterGroup]:

@@ -193,6 +193,18 @@ def check_precision(precision: str, asked: str | None = None) -> None:
         )
 
 
+def check_training(trainer: "Trainer") -> None:
+    """Refuse a training in a bad precision, and warn where a precision is slow.
+
+    Raises:
+        ConfigurationError: See `check_precision` and `check_ranks_agree`.
+    """
+    check_precision(str(trainer.precision))
+    check_ranks_agree(trainer)
+    if trainer.is_global_zero:
+        warn_of_slow_precision(str(trainer.precision), trainer.strategy.root_device)
+
+
 def check_ranks_agree(trainer: "Trainer") -> None:
     """Refuse to train in one precision here and in another there.
 

@@ -309,7 +309,7 @@ class DetectorCLI(LightningCLI):
             CheckpointError: It belongs to another fold.
         """
         description = self.config_dump["model"]
-        parts = ("encoder", "tasks", "moco", "optimizer", "schedule")
+        parts = ("encoder", "tasks", "moco", "optimizer", "schedule", "balance")
         self.model.hparams.update({key: description[key] for key in parts})
         if self._data_state:
             self.datamodule.load_state_dict(self._data_state)

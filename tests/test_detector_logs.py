@@ -182,7 +182,7 @@ def test_what_a_detector_is_unless_told_otherwise(tmp_path: Path) -> None:
     assert {group["initial_lr"] for group in optimizer.param_groups} == {1e-3}
     assert optimizer.param_groups[0]["weight_decay"] == 1e-5
     assert {group["lr"] for group in optimizer.param_groups} == {0.0}  # the end of the cosine
-    assert Detector(TinyEncoder(), weight_decay=0.0).weight_decay == 0
+    assert Detector(TinyEncoder(), weight_decay=0.0).optimization.weight_decay == 0
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import ReduceLROnPlateau
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import FixedWeights
 from deepfake_mtl.optimization import StepSchedule, build_optimizer, build_schedule
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
 from tests.worlds import TINY, TinyEncoder, loader, trainer
@@ -25,6 +26,17 @@ def detector(**options: Any) -> Detector:
     torch.manual_seed(0)
     tasks = [BinaryCrossEntropy(hidden_features=8), ManipulationCrossEntropy(hidden_features=8)]
     return Detector(TinyEncoder(norm=True), tasks, **{"learning_rate": 0.05, **options})
+
+
+class Multiplied(FixedWeights):
+    """As somebody else would write a balance: the sum of the losses, several times."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def total(self, losses: Tensor) -> Tensor:
+        return self.factor * super().total(losses)
 
 
 class Rates(pl.Callback):
@@ -204,12 +216,24 @@ def test_lightnings_own_finetuning_of_a_backbone(separate: bool, tmp_path: Path)
     assert all(p.requires_grad for p in model.backbone.parameters())
 
 
+def test_a_balance_from_elsewhere_makes_the_loss(tmp_path: Path) -> None:
+    losses = []
+    for balance in ("fixed", Multiplied(3.0)):
+        model = detector(balance=balance)
+        run = trainer(tmp_path, max_steps=1)
+        run.fit(model, loader(LABELS))
+        losses.append(float(run.callback_metrics["train/loss"]))
+    assert losses[1] == pytest.approx(3 * losses[0])
+
+
 def test_the_command_line_names_classes_and_checkpoints_keep_them(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:
     words = ["fit", f"--data.root={tiny_corpus}", *TINY]
     words += ["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum=0.9"]
     words += ["--model.schedule=torch.optim.lr_scheduler.StepLR", "--model.schedule.step_size=1"]
+    words += ["--model.tasks=[BinaryCrossEntropy,ManipulationCrossEntropy]"]
+    words += [f"--model.balance={__name__}.Multiplied", "--model.balance.factor=3"]
     words += ["--model.learning_rate=0.04", f"--trainer.default_root_dir={tmp_path}"]
     assert main(words) == 0
     path = tmp_path / "checkpoints" / "last.ckpt"
@@ -219,7 +243,10 @@ def test_the_command_line_names_classes_and_checkpoints_keep_them(
     assert state["param_groups"][0]["lr"] == pytest.approx(0.04 * 0.1**2)
     assert saved["hyper_parameters"]["optimizer"]["class_path"] == "torch.optim.SGD"
     again = Detector.load_from_checkpoint(path)
-    optimizer = again.optimizer([{"params": list(again.parameters())}], 0.1)
+    assert isinstance(again.balance, Multiplied)
+    assert again.balance.factor == 3
+    assert again.balance.names == ("binary", "manipulation")
+    optimizer = again.optimization.optimizer([{"params": list(again.parameters())}], 0.1)
     assert (type(optimizer), optimizer.defaults["momentum"]) == (torch.optim.SGD, 0.9)
     assert main([*words, "--ckpt_path=last", "--trainer.max_epochs=3"]) == 0
     assert main(["test", f"--ckpt_path={path}", *TINY[5:6]]) == 0

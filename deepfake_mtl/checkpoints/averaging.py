@@ -8,9 +8,13 @@ a model. That of a queue, of its labels or of its pointer is nothing.
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from deepfake_mtl.errors import ConfigurationError
 
 _CURRENT: Final = "current_model_state"
 """Where Lightning keeps the weights that were averaged, in checkpoints."""
@@ -60,3 +64,24 @@ def save_own_state(module: nn.Module, checkpoint: MutableMapping[str, Any]) -> N
     for name in own_state(module):
         if name in current:
             checkpoint["state_dict"][name] = current[name]
+
+
+def refuse_weights_alone(trainer: pl.Trainer | None, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to save weights beside the threshold of their average.
+
+    Args:
+        trainer: The trainer; None where there is none.
+        checkpoint: What Lightning has collected.
+
+    Raises:
+        ConfigurationError: Averaged weights are to be left out of a checkpoint of a training.
+    """
+    if trainer is None or not (trainer.training or trainer.validating):
+        return
+    if "callbacks" in checkpoint:
+        return
+    if any(isinstance(each, WeightAveraging) for each in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ConfigurationError(
+            "checkpoints of weights alone leave out what a WeightAveraging callback has "
+            "averaged, though it is what was validated: set save_weights_only to false"
+        )

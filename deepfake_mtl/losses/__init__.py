@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from deepfake_mtl.util.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepfake_mtl.losses.balancing import FixedWeights, LossBalance, UncertaintyWeights
+    from deepfake_mtl.losses.balancing import (
+        FixedWeights,
+        GradientBalance,
+        LossBalance,
+        UncertaintyWeights,
+    )
     from deepfake_mtl.losses.conflict import ConflictMeter, GradientConflict, gradient_conflict
     from deepfake_mtl.losses.contrastive import label_informed_info_nce, nearest_key_accuracy
     from deepfake_mtl.losses.surgery import GradientSurgery
@@ -18,6 +23,7 @@ else:
         {
             "balancing": (
                 "FixedWeights",
+                "GradientBalance",
                 "LossBalance",
                 "UncertaintyWeights",
             ),
@@ -37,6 +43,7 @@ else:
 __all__ = [
     "ConflictMeter",
     "FixedWeights",
+    "GradientBalance",
     "GradientConflict",
     "GradientSurgery",
     "LossBalance",

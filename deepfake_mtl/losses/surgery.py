@@ -9,12 +9,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses.balancing import GradientBalance
 from deepfake_mtl.models.distributed import average_over_ranks, world_size
 
 SurgeryMethod = Literal["upgrad", "pcgrad"]
 
 
-class GradientSurgery:
+class GradientSurgery(GradientBalance):
     """A backward pass in which no task's gradient works against another's, by TorchJD.
 
     Shared parameters get a combination of the tasks' gradients: of UPGrad (Quinton and Rey, 2024,
@@ -63,9 +64,10 @@ class GradientSurgery:
     """
 
     def __init__(self, method: SurgeryMethod = "upgrad") -> None:
+        super().__init__()
         try:
-            self._aggregation = import_module("torchjd.aggregation")
-            self._autojac = import_module("torchjd.autojac")
+            aggregation = import_module("torchjd.aggregation")
+            autojac = import_module("torchjd.autojac")
             # UPGrad's solver is an optional part of TorchJD.
             import_module("quadprog")
             import_module("qpsolvers")
@@ -76,6 +78,10 @@ class GradientSurgery:
         if method not in ("upgrad", "pcgrad"):
             raise ConfigurationError(f"unknown method {method!r}: choose upgrad or pcgrad")
         self.method = method
+        # Functions and classes, which unlike modules can be copied with a detector.
+        self._mtl_backward = autojac.mtl_backward
+        self._pcgrad = aggregation.PCGradWeighting
+        self._upgrad = aggregation.UPGradWeighting
         self._tasks: tuple[str, ...] = ()
 
     def backward(
@@ -84,12 +90,7 @@ class GradientSurgery:
         features: Tensor | Sequence[Tensor],
         shared: Iterable[nn.Parameter],
     ) -> None:
-        """Add the gradients of a micro-batch; the graph is freed.
-
-        Args:
-            losses: One scalar a task.
-            features: All tensors through which the losses depend on shared parameters.
-            shared: Parameters of the encoder; those that are frozen are passed over.
+        """Add the gradients of a micro-batch; see `GradientBalance.backward`.
 
         Raises:
             ValueError: The tasks are others than those of the micro-batch before, or a loss
@@ -103,7 +104,7 @@ class GradientSurgery:
         device = next(iter(losses.values())).device
         # Under autocast the backward pass of a loss in float32 would be rounded.
         with torch.autocast(device.type, enabled=False):
-            self._autojac.mtl_backward(
+            self._mtl_backward(
                 list(losses.values()),
                 features=features,
                 shared_params=_trained(shared),
@@ -115,13 +116,7 @@ class GradientSurgery:
     def aggregate(
         self, shared: Iterable[nn.Parameter], others: Iterable[nn.Parameter] = ()
     ) -> dict[str, Tensor]:
-        """Put the combined gradient into ``.grad``; once for each step of the optimizer.
-
-        All ranks must call it.
-
-        Args:
-            shared: The parameters that `backward` was given.
-            others: All other trained parameters, whose gradients are averaged over the ranks.
+        """Put the combined gradient into ``.grad``; see `GradientBalance.aggregate`.
 
         Returns:
             The factor of each task's gradient in the combination: 1 where nothing conflicts.
@@ -159,7 +154,7 @@ class GradientSurgery:
 
     def _combine(self, gramian: Tensor) -> Tensor:
         if self.method == "pcgrad":
-            weights: Tensor = self._aggregation.PCGradWeighting()(gramian)
+            weights: Tensor = self._pcgrad()(gramian)
             return weights
         # Sum of the projections of each gradient, for gradients of length one and preferences of
         # their norms, which is the same. TorchJD adds 1e-4 to the diagonal, and takes a Gramian of
@@ -167,7 +162,7 @@ class GradientSurgery:
         norms = gramian.diagonal().sqrt()
         norms = norms.where(norms > 0, 1)
         cosines = gramian / norms[:, None] / norms
-        weights = self._aggregation.UPGradWeighting(pref_vector=norms)(cosines)
+        weights = self._upgrad(pref_vector=norms)(cosines)
         return weights / norms
 
 

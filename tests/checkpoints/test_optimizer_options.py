@@ -43,7 +43,10 @@ class Constant(Detector):
 
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, momentum=0.9
+            self.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.optimization.weight_decay,
+            momentum=0.9,
         )
 
 
@@ -93,7 +96,7 @@ def test_the_rest_has_the_options_of_a_whole_training(case: str, tmp_path: Path)
     assert saved["hyper_parameters"]["learning_rate"] == model.learning_rate
     groups = saved["optimizer_states"][0]["param_groups"]
     assert groups[0]["initial_lr"] == model.learning_rate
-    assert {group["weight_decay"] for group in groups} == {model.weight_decay}
+    assert {group["weight_decay"] for group in groups} == {model.optimization.weight_decay}
     # What was learnt about the gradients is gone on with.
     assert saved["optimizer_states"][0]["state"][0]["step"] == 12
 

@@ -8,7 +8,7 @@ from deepfake_mtl.losses import FixedWeights, UncertaintyWeights
 
 
 def test_fixed_weights_sum_by_name() -> None:
-    balance = FixedWeights({"binary": 2.0, "manipulation": 0.5})
+    balance = FixedWeights().build({"binary": 2.0, "manipulation": 0.5})
     losses = {"manipulation": torch.tensor(4.0), "binary": torch.tensor(3.0)}
     assert balance(losses) == 8.0
     assert {k: v.item() for k, v in balance.factors().items()} == {
@@ -20,7 +20,7 @@ def test_fixed_weights_sum_by_name() -> None:
 
 
 def test_uncertainty_is_least_at_twice_the_loss() -> None:
-    balance = UncertaintyWeights(["a", "b"]).double()
+    balance = UncertaintyWeights().build({"a": 1, "b": 1}).double()
     losses = {
         "a": torch.tensor(0.3, dtype=torch.float64),
         "b": torch.tensor(5.0, dtype=torch.float64),
@@ -47,7 +47,7 @@ def test_uncertainty_is_least_at_twice_the_loss() -> None:
 
 
 def test_uncertainty_weighs_the_gradients_of_losses() -> None:
-    balance = UncertaintyWeights(["a", "b"])
+    balance = UncertaintyWeights().build({"a": 1, "b": 1})
     balance.load_state_dict({"log_variance": torch.tensor([0.0, math.log(4)])})
     losses = {name: torch.tensor(1.0, requires_grad=True) for name in "ab"}
     balance(losses).backward()
@@ -57,11 +57,14 @@ def test_uncertainty_weighs_the_gradients_of_losses() -> None:
 
 def test_other_tasks_and_bad_weights_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="losses are of a, but weights of a, b"):
-        UncertaintyWeights(["a", "b"])({"a": torch.tensor(1.0)})
+        UncertaintyWeights().build({"a": 1, "b": 1})({"a": torch.tensor(1.0)})
     with pytest.raises(ConfigurationError, match="task a: weight is -1"):
-        FixedWeights({"a": -1.0})
-    assert FixedWeights({"a": 0.0, "b": 1.0})({"a": torch.tensor(5.0), "b": torch.tensor(2.0)}) == 2
-    with pytest.raises(ConfigurationError, match="once"):
-        UncertaintyWeights(["a", "a"])
-    with pytest.raises(ConfigurationError, match="once"):
-        FixedWeights({})
+        FixedWeights().build({"a": -1.0})
+    ignored = FixedWeights().build({"a": 0.0, "b": 1.0})
+    assert ignored({"a": torch.tensor(5.0), "b": torch.tensor(2.0)}) == 2
+    with pytest.raises(ConfigurationError, match="only one task"):
+        UncertaintyWeights().build({"a": 1})
+    with pytest.raises(ConfigurationError, match="leave them at 1"):
+        UncertaintyWeights().build({"a": 1, "b": 0.5})
+    with pytest.raises(ConfigurationError, match="there is no task"):
+        FixedWeights().build({})
