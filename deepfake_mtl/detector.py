@@ -156,7 +156,7 @@ class Detector(EvaluationModule):
             features = self.key_encoders.features(branch, encoder, batch)
             queries += [each for each in (features.first, features.second) if each is not None]
             for task in tasks:
-                steps[task.name] = task.learn(features, batch[task.label])
+                steps[task.name] = task.learn(features, self.labels(task, batch))
         # In the order of the tasks, whatever that of the branches.
         losses = {task.name: steps[task.name].loss for task in self.network.task_list}
         factors = self.balance.factors()
@@ -290,7 +290,7 @@ class Detector(EvaluationModule):
 
     def _check_monitors(self) -> None:
         """Refuse monitors that are known to have nothing to compare, before the first step."""
-        names = [f"val/{name}" for name in metric_names(self.network.classes)]
+        names = [f"val/{name}" for name in metric_names(self.network.fake_predictors)]
         if type(self) is Detector:
             tasks = tuple(f"val/{name}/" for name in self.network.tasks)
             refuse_unknown(self.trainer, names, ("train/", "conflict/", "lr-", *tasks))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -13,7 +13,7 @@ from deepfake_mtl.data.clips import EvaluationClips
 from deepfake_mtl.data.contract import FoldContract
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.protocol import DATA_STATE, TEST_SETS, data_state
-from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.evaluation.measuring import evaluate
 from deepfake_mtl.evaluation.predictions import Prediction, collect_predictions
 from deepfake_mtl.evaluation.results import Metrics, PrecisionRecord
@@ -22,6 +22,7 @@ from deepfake_mtl.metrics.predictors import Report, named_metrics, report_predic
 from deepfake_mtl.monitors import refuse_missing
 from deepfake_mtl.network import MultiTaskNetwork, current_names, misfit
 from deepfake_mtl.precision import PRECISION, precision_record
+from deepfake_mtl.tasks import Task
 
 
 class EvaluationModule(pl.LightningModule):
@@ -64,6 +65,7 @@ class EvaluationModule(pl.LightningModule):
         self.val_scores = VideoScores(columns)
         self.test_scores = VideoScores(columns)
         self.predict_scores = VideoScores(columns)
+        self._own_labels: dict[tuple[str, str], Tensor] = {}
         self.register_buffer("threshold", torch.tensor(0.5))
         self.register_load_state_dict_pre_hook(_take_older_names)  # type: ignore[no-untyped-call]
 
@@ -88,6 +90,7 @@ class EvaluationModule(pl.LightningModule):
         Raises:
             ConfigurationError: The data has another fold.
         """
+        self._own_labels.clear()
         datamodule = self.datamodule
         if datamodule is not None:
             self.fold.take_data(datamodule.held_out)
@@ -104,7 +107,9 @@ class EvaluationModule(pl.LightningModule):
             features = encoder(batch["clip"])
             for task in tasks:
                 outputs.update(task.predict(features))
-                figures = task.validation_figures(features, batch[task.label]) if clips else {}
+                figures = {}
+                if clips:
+                    figures = task.validation_figures(features, self.labels(task, batch))
                 for name, figure in figures.items():
                     self.log(f"val/{task.name}/{name}", figure, sync_dist=True, batch_size=clips)
         self._collect(outputs, batch, self.val_scores)
@@ -140,7 +145,7 @@ class EvaluationModule(pl.LightningModule):
         self.test_metrics = metrics
         for of in TEST_SETS:
             reports = {name: predictor[of] for name, predictor in metrics["readouts"].items()}
-            first = next(iter(self.network.classes))
+            first = self.network.fake_predictors[0]
             self._log_metrics(f"test/{of}", {**reports, first: metrics[of]})
 
     def predict_step(
@@ -221,6 +226,26 @@ class EvaluationModule(pl.LightningModule):
         if self.datamodule is None:
             self.fold.check_batch(batch["manipulation"])
 
+    def labels(self, task: Task, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the labels of a batch for a task: its own, where the batch does not hold them.
+
+        Raises:
+            ConfigurationError: Neither the batch nor the task says them.
+        """
+        if task.label in batch:
+            return batch[task.label]
+        stage: Literal["train", "val"] = "train" if self.trainer.training else "val"
+        labels = self._own_labels.get((task.name, stage))
+        if labels is None:
+            if self.datamodule is None:
+                raise ConfigurationError(
+                    f"task {task.name}: the batches hold no {task.label!r}, and which videos they "
+                    "are of is known of a DeepfakeDataModule alone; add the labels to the batches"
+                )
+            labels = task.labels_of(self.datamodule.records(stage)).to(self.device)
+            self._own_labels[task.name, stage] = labels
+        return labels[batch["video"]]
+
     def validated_kinds(self) -> Collection[bool]:
         """Return whether the videos to be validated are fake; nothing where that is not known."""
         datamodule, batches = self.datamodule, self.trainer.num_val_batches
@@ -241,7 +266,7 @@ class EvaluationModule(pl.LightningModule):
 
     def _log_metrics(self, prefix: str, reports: Mapping[str, Report | None]) -> list[str]:
         """Log the metrics of each predictor, and return the names of those that do not exist."""
-        metrics = named_metrics(self.network.classes, reports)
+        metrics = named_metrics(self.network.fake_predictors, reports)
         for name, value in metrics.items():
             self.log(
                 f"{prefix}/{name}",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
-from deepfake_mtl.metrics import fake_probability
+from deepfake_mtl.metrics import fake_probability, tells_fakes
 from deepfake_mtl.models import Encoder, without_pretrained
 from deepfake_mtl.tasks import ContrastiveTask, MoCoSettings, Task
 
@@ -56,7 +56,7 @@ class MultiTaskNetwork(nn.Module):
         separate_encoders: Whether each task has an encoder of its own, which starts as the others.
 
     Raises:
-        ConfigurationError: There is no task, or two have one name.
+        ConfigurationError: There is no task, two have one name, or the first does not tell fakes.
     """
 
     def __init__(
@@ -71,6 +71,11 @@ class MultiTaskNetwork(nn.Module):
         names = [task.name for task in tasks]
         if not names or len(set(names)) < len(names):
             raise ConfigurationError(f"each task is to stand once in the list, got {names}")
+        if not tells_fakes(tasks[0].classes):
+            raise ConfigurationError(
+                f"the first task gives the score, so that its first class must be real or original;"
+                f" {names[0]} has the classes {', '.join(tasks[0].classes)}: name another one first"
+            )
         self.encoder = encoder  # that of the primary task, or of all
         for task in tasks:
             task.build(encoder.feature_dim, moco)
@@ -142,6 +147,11 @@ class MultiTaskNetwork(nn.Module):
     def classes(self) -> dict[str, tuple[str, ...]]:
         """Names of the classes of each predictor; the first predictor gives the score."""
         return {name: task.classes for task in self.task_list for name in task.predictor_names}
+
+    @property
+    def fake_predictors(self) -> list[str]:
+        """Names of the predictors that say how probably a clip is fake, that of the score first."""
+        return [name for name, classes in self.classes.items() if tells_fakes(classes)]
 
     @property
     def column_names(self) -> tuple[str, ...]:

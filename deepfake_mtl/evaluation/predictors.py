@@ -1,6 +1,7 @@
 """The metrics of each predictor: of everything that gives probabilities of classes.
 
-A predictor's first class is what is real, so each predictor also says how probably a video is fake.
+Where a predictor's first class is what is real, it also says how probably a video is fake. Others,
+those of tasks with labels of their own, have no metrics here.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 
 from deepfake_mtl.data.protocol import group_of
-from deepfake_mtl.data.records import BINARY_CLASSES, ORIGINAL
+from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.evaluation.predictions import Prediction, sort_methods
 from deepfake_mtl.evaluation.reports import report_sets
 from deepfake_mtl.evaluation.results import Confusion, PredictorMetrics
-from deepfake_mtl.metrics import confusion_matrix, fake_probability
+from deepfake_mtl.metrics import confusion_matrix, fake_probability, tells_fakes
 
 
 def evaluate_predictors(
@@ -26,12 +27,13 @@ def evaluate_predictors(
         held_out: Names of the manipulations that were not trained on; may be empty.
 
     Returns:
-        By name, in the order of the outputs. ``held_out`` and ``seen`` are of the score 1 - the
-        probability of the first class, without a calibrated threshold; for the first predictor, of
-        the score of the video, which is the same but for rounding. ``class_accuracy``: among
-        originals and seen manipulations, the share of each class's videos whose most probable class
-        is theirs, averaged over the classes that have videos; ``chance``: 1 / number of those. None
-        if there are no such videos.
+        By name, in the order of the outputs, each predictor that tells fakes. ``held_out`` and
+        ``seen`` are of the score 1 - the probability of the first class, without a calibrated
+        threshold; for the first predictor, of the score of the video, which is the same but for
+        rounding. ``class_accuracy``: among originals and seen manipulations, the share of each
+        class's videos whose most probable class is theirs, averaged over the classes that have
+        videos; ``chance``: 1 / number of those. None if there are no such videos, or if the classes
+        are neither real and fake nor manipulations.
 
     Raises:
         DeepfakeMTLError: If a probability is not finite.
@@ -43,6 +45,7 @@ def evaluate_predictors(
     return {
         predictor: _evaluate(predictions, held_out, predictor, names, is_score=position == 0)
         for position, (predictor, names) in enumerate(classes.items())
+        if tells_fakes(names)
     }
 
 
@@ -68,7 +71,7 @@ def _evaluate(
         **report_sets(predictions, fake, held_out, threshold=None),
         "class_accuracy": accuracy,
         "chance": chance,
-        "confusion": _confusion(predictions, classes, taken_for) if ORIGINAL in classes else None,
+        "confusion": _confusion(predictions, classes, taken_for) if _are_methods(classes) else None,
     }
 
 
@@ -90,11 +93,15 @@ def _class_accuracy(
 
 
 def _true_class(prediction: Prediction, classes: Sequence[str]) -> int | None:
-    if prediction.method in classes:
+    if _are_methods(classes) and prediction.method in classes:
         return classes.index(prediction.method)
     if tuple(classes) == BINARY_CLASSES:
         return int(prediction.label)
     return None
+
+
+def _are_methods(classes: Sequence[str]) -> bool:
+    return ORIGINAL in classes and set(classes) <= set(MANIPULATION_CLASSES)
 
 
 def _confusion(

@@ -178,10 +178,25 @@ class Steps(Protocol):
 
 
 class GradientBalance(FixedWeights, ABC):
-    """Combines the gradients of the weighted losses on shared parameters, and makes the step.
+    """What combines the gradients of weighted losses on shared parameters, and makes the step.
 
     A subclass implements `backward` and `aggregate`. `total` and `factors` are those of the
     weighted sum.
+
+    Example:
+        >>> import torch
+        >>> from deepfake_mtl.losses import GradientBalance
+        >>> class PlainSum(GradientBalance):
+        ...     def backward(self, losses, features, shared):
+        ...         torch.stack([*losses.values()]).sum().backward()
+        ...     def aggregate(self, shared, others=()):
+        ...         return self.factors()
+        >>> balance = PlainSum().build({"binary": 1.0, "manipulation": 1.0})
+        >>> shared = torch.nn.Parameter(torch.tensor(1.0))
+        >>> losses = {"binary": 1 * shared, "manipulation": 2 * shared}
+        >>> balance.step(torch.optim.SGD([shared], lr=0.25), losses, [shared], [shared], [])
+        >>> shared.item()
+        0.25
     """
 
     def build(self, weights: Mapping[str, float]) -> Self:

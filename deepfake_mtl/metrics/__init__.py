@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         fake_probability,
         roc_auc,
         roc_curve,
+        tells_fakes,
     )
     from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
     from deepfake_mtl.metrics.neighbours import neighbour_vote
@@ -38,6 +39,7 @@ else:
                 "fake_probability",
                 "roc_auc",
                 "roc_curve",
+                "tells_fakes",
             ),
             "manipulation": (
                 "confusion_matrix",
@@ -67,4 +69,5 @@ __all__ = [
     "recall_by_method",
     "roc_auc",
     "roc_curve",
+    "tells_fakes",
 ]

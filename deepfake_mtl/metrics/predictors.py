@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from deepfake_mtl.metrics.binary import binary_report, fake_probability
+from deepfake_mtl.metrics.binary import binary_report, fake_probability, tells_fakes
 from deepfake_mtl.metrics.video import VideoTable
 
 Report = Mapping[str, float | None]
@@ -66,6 +66,9 @@ def report_predictors(
             predictor's classes.
         classes: Names of the classes of each predictor, the first of which gives the score.
         threshold: Calibrated threshold of the score.
+
+    Returns:
+        The metrics of each predictor whose classes begin with what is real.
     """
     reports: dict[str, Report] = {}
     column = 1
@@ -73,6 +76,8 @@ def report_predictors(
         is_score = position == 0
         scores = fake_probability(table.outputs[:, column : column + len(labels)])
         column += len(labels)
+        if not tells_fakes(labels):
+            continue
         reports[name] = binary_report(
             table.scores if is_score else scores, table.fake, threshold if is_score else None
         )
