@@ -92,7 +92,7 @@ def judge(
 
 
 def kind(content: dict[str, Any]) -> str:
-    """The status; of a failure, the reason without what is particular to the file."""
+    """Return the status; of a failure, the reason without what is particular to the file."""
     if content["status"] != "failed":
         return str(content["status"])
     reason = content["error"].partition(": ")[2].partition(";")[0]

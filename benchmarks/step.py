@@ -69,7 +69,7 @@ Work = Callable[[], object]
 
 
 def torchvision_step(setting: Setting, precision: torch.dtype, layout: torch.memory_format) -> Work:
-    """A step of torchvision's network."""
+    """Return a step of torchvision's network."""
     model = TorchvisionS3D(layout).to(setting.device)
     optimizer = torch.optim.Adam(model.parameters())
 
@@ -91,7 +91,7 @@ def our_step(
     recompute: bool = False,
     compiles: bool = False,
 ) -> Work:
-    """A step of this library: real or fake by cross-entropy, or by label-informed MoCo."""
+    """Return a step of this library: real or fake by cross-entropy, or by label-informed MoCo."""
     encoder = S3D(recompute_activations=recompute).to(setting.device)
     keys = MomentumCopy(encoder) if contrast else None
     task = BinaryContrast() if contrast else BinaryCrossEntropy()

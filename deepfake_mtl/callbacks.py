@@ -130,7 +130,7 @@ class ResultsWriter(Callback):
         return self._place
 
     def _about(self, trainer: pl.Trainer) -> _About:
-        """What is tested."""
+        """Return what is tested."""
         report = _datamodule(trainer).report()
         return {
             "corpus": {
@@ -434,7 +434,7 @@ def _place_of_test(trainer: pl.Trainer) -> Path:
 
 
 def _part(batches: Sequence[float], loaders: Any) -> Partial | None:  # noqa: ANN401 (Lightning's)
-    """How many batches of how many are gone through; None of all of them."""
+    """Return how many batches of how many are gone through; None of all of them."""
     done = int(sum(batches))
     there = sum(map(len, loaders if isinstance(loaders, list | tuple) else [loaders]))
     return None if done >= there else {"batches": done, "of": there}

@@ -25,7 +25,7 @@ _BESIDE: Final = 1.25
 
 
 def forecast(world: SyntheticConfig, config: Mapping[str, Any]) -> float:
-    """Seconds that it takes to make a world, and to fit and test on it with one fold left out.
+    """Return the seconds that it takes to make a world, and to fit and test one fold on it.
 
     One person is filmed, and two steps of S3D are made, which takes some seconds. The measured part
     is a lower bound where the machine is busy with something else later.
@@ -60,7 +60,7 @@ def _seconds_to_film(world: SyntheticConfig) -> float:
 
 
 def _seconds_a_batch(config: Mapping[str, Any]) -> tuple[float, float]:
-    """Seconds of a training step, and of scoring a batch."""
+    """Return the seconds of a training step, and of scoring a batch."""
     data, trainer = config["data"], config["trainer"]
     device = device_of(trainer["accelerator"])
     precision = resolve_precision(trainer["precision"], trainer["accelerator"])

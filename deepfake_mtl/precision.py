@@ -45,7 +45,7 @@ class _Measured:
 
 
 def resolve_precision(asked: Precision | None, accelerator: object = "auto") -> Precision | None:
-    """What a trainer is to be given for a precision that may be ``auto``.
+    """Return what a trainer is to be given for a precision that may be ``auto``.
 
     Args:
         asked: Any of Lightning's names; or ``auto``, for ``bf16-mixed`` where `bf16_ratio` shows it
@@ -70,7 +70,7 @@ def resolve_precision(asked: Precision | None, accelerator: object = "auto") -> 
 
 
 def device_of(accelerator: object) -> torch.device:
-    """The first device of an accelerator, as Lightning's ``accelerator=`` names it."""
+    """Return the first device of an accelerator, as Lightning's ``accelerator=`` names it."""
     if accelerator not in {"cpu", "tpu"} and torch.accelerator.is_available():
         kind = torch.accelerator.current_accelerator()
         if kind is not None and kind.type in {"cuda", "mps"}:
@@ -79,7 +79,7 @@ def device_of(accelerator: object) -> torch.device:
 
 
 def bf16_ratio(device: torch.device) -> float:
-    """Time of a convolution, forward and backward, in bfloat16 over that in float32.
+    """Return the time of a convolution, forward and backward, in bfloat16 over float32.
 
     A convolution over space and one over time, of the shapes of S3D's early stages, under autocast
     as `bf16-mixed` has it. Takes well below two seconds, and is measured once in a process. On a
@@ -98,7 +98,7 @@ def bf16_ratio(device: torch.device) -> float:
 
 
 def precision_record(precision: str, device: torch.device) -> PrecisionRecord:
-    """What to write down of a precision, with the ratio where it was measured."""
+    """Return what to write down of a precision, with the ratio where it was measured."""
     ratio = _Measured.ratios.get(str(device), math.nan)
     return {
         "used": precision,

@@ -83,7 +83,7 @@ def check_labels(test_on: Sequence[str]) -> None:
 
 
 def is_tested(run: Path, test_on: str | None, degradation: str | None = None) -> bool:
-    """Whether the results of a test are there, and are of the corpus in that folder.
+    """Return whether the results of a test are there, and are of the corpus in that folder.
 
     Args:
         run: As of `results_folder`, like the others.
@@ -130,7 +130,7 @@ def set_aside(folder: Path, about: Mapping[str, Any]) -> Path | None:
 
 
 def _label(test_on: str) -> str:
-    """The name of the corpus, where it has one, and that of its folder."""
+    """Return the name of the corpus, where it has one, and that of its folder."""
     name, separator, _ = test_on.partition("=")
     folder = Path(_root(test_on)).resolve().name
     return f"{name}-{folder}" if separator and folder.casefold() != name.casefold() else folder
@@ -142,7 +142,7 @@ def _root(test_on: str) -> str:
 
 
 def _identity(results: Mapping[str, Any]) -> str:
-    """What decides what a test finds, as text."""
+    """Return what decides what a test finds, as text."""
     corpus = {**results["corpus"], "root": _corpus_root(results)}
     data = {
         name: value

@@ -392,7 +392,7 @@ class _RunConfig(SaveConfigCallback):
 
 
 def _is_first_process(trainer: Trainer) -> bool:
-    """Whether this process writes to the run folder; the trainer knows its rank only later."""
+    """Return whether this process writes to the run folder; the trainer learns its rank later."""
     first_here = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
     return first_here and trainer.is_global_zero
 

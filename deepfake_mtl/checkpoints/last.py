@@ -222,7 +222,7 @@ class _Signals:
             signal.signal(signum, self._note)
 
     def agreed(self, trainer: pl.Trainer) -> bool:
-        """Whether any rank was told to stop; all ranks must ask at the same place.
+        """Return whether any rank was told to stop; all ranks must ask at the same place.
 
         Lightning exchanges as much before every batch of several ranks by itself.
         """

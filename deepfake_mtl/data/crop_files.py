@@ -124,7 +124,7 @@ def write_crops(
 
 
 def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
-    """Crops ``start``, ``start + stride``, ... of a video.
+    """Read the crops ``start``, ``start + stride``, ... of a video.
 
     The checksum of each JPEG frame is compared. That of a raw frame is not, since it would take
     longer than reading it: `verify` does.
@@ -157,7 +157,7 @@ def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
 
 
 def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
-    """The masks of the frames that `read_crops` returns for the same arguments.
+    """Return the masks of the frames that `read_crops` returns for the same arguments.
 
     Returns:
         Masks as they were given to `write_crops`, shape (length, size, size).
@@ -202,7 +202,7 @@ def count_masks(path: Path) -> int | None:
 
 
 def probe_crops(path: Path) -> VideoInfo:
-    """Number, size and rate of the crops of a video, from the first 128 bytes.
+    """Return number, size and rate of the crops of a video, from the first 128 bytes.
 
     Raises:
         VideoError: The file is missing, cut short, damaged, or no file of crops.
@@ -212,7 +212,7 @@ def probe_crops(path: Path) -> VideoInfo:
 
 
 def read_header(path: Path) -> CropHeader:
-    """What a file of crops says about itself.
+    """Return what a file of crops says about itself.
 
     Raises:
         VideoError: The file is missing, cut short, no file of crops, or its header is damaged.
@@ -249,7 +249,7 @@ def verify(path: Path) -> CropHeader:
 
 
 def as_stored(frame: NDArray[np.uint8], codec: Codec) -> NDArray[np.uint8]:
-    """What is read of a frame that was written by a codec.
+    """Return what is read of a frame that was written by a codec.
 
     Args:
         frame: RGB, shape (size, size, 3).
@@ -262,7 +262,7 @@ def as_stored(frame: NDArray[np.uint8], codec: Codec) -> NDArray[np.uint8]:
 
 
 def estimate_bytes(frames: int, size: int, codec: Codec) -> int:
-    """About how many bytes the crops of so many frames take, without masks; rather too many.
+    """Estimate the bytes of the crops of so many frames, without masks; rather too many.
 
     The bytes of JPEG frames grow with ``size ** 1.5``: between 4.5 and 6.3 times that on squares of
     half and of the whole height of six videos of FaceForensics++ (c23), at 96 to 320 px.
@@ -297,7 +297,7 @@ def _encode_png(mask: NDArray[np.uint8]) -> bytes:
 def _read_images(
     path: Path, file: FileIO, prefix: Prefix, wanted: range, into: NDArray[np.uint8], flags: int
 ) -> None:
-    """Decodes the images with these numbers in the table."""
+    """Decode the images with these numbers in the table."""
     entries = read_entries(path, file, prefix, wanted)
     for number, entry, slot in zip(wanted, entries, into, strict=True):
         blob = np.frombuffer(read_blob(path, file, prefix, number, entry), np.uint8)

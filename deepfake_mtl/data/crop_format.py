@@ -47,7 +47,7 @@ class Prefix(NamedTuple):
     checksum: int
 
     def pack(self) -> bytes:
-        """Returns the 128 bytes."""
+        """Return the 128 bytes."""
         start = PREFIX.pack(
             _MAGIC,
             VERSION,
@@ -67,7 +67,7 @@ class Prefix(NamedTuple):
 
 @contextmanager
 def open_crops(path: Path) -> Iterator[tuple[FileIO, Prefix]]:
-    """The opened file, and the prefix after comparing its checksum and the length of the file.
+    """Open a file, and return it with its prefix; checksum and length are compared.
 
     Raises:
         VideoError: The file is missing, cut short, no file of crops, or cannot be read.
@@ -118,7 +118,7 @@ def _read_prefix(path: Path, file: FileIO) -> Prefix:
 
 
 def read_into(path: Path, file: FileIO, array: NDArray[Any], position: int) -> None:
-    """Fills a contiguous array with what begins at a position."""
+    """Fill a contiguous array with what begins at a position."""
     rest = array.data.cast("B")
     file.seek(position)
     while rest:
@@ -129,14 +129,14 @@ def read_into(path: Path, file: FileIO, array: NDArray[Any], position: int) -> N
 
 
 def read_entries(path: Path, file: FileIO, prefix: Prefix, wanted: range) -> list[Entry]:
-    """Entries of the table: position, length and checksum of frames, then of masks."""
+    """Return the entries of the table: position, length and checksum of frames, then of masks."""
     table = np.empty(wanted.stop - wanted.start, ENTRY)
     read_into(path, file, table.view(np.uint8), prefix.table + wanted.start * ENTRY.itemsize)
     return cast("list[Entry]", table[:: wanted.step].tolist())
 
 
 def read_blob(path: Path, file: FileIO, prefix: Prefix, number: int, entry: Entry) -> bytes:
-    """The bytes of a frame or mask, after comparing their checksum."""
+    """Return the bytes of a frame or mask, after comparing their checksum."""
     position, length, checksum = entry
     if not PREFIX.size <= position <= position + length <= prefix.table:
         raise damaged(path, prefix, number, "its place in the file is wrong")
@@ -148,7 +148,7 @@ def read_blob(path: Path, file: FileIO, prefix: Prefix, number: int, entry: Entr
 
 
 def damaged(path: Path, prefix: Prefix, number: int, reason: str) -> VideoError:
-    """What to raise about the frame or mask with this number in the table."""
+    """Return what to raise about the frame or mask with this number in the table."""
     what = "frame" if number < prefix.frames else "the mask of frame"
     return VideoError(
         f"{path}: {what} {number % prefix.frames} of {prefix.frames} is damaged ({reason}); "

@@ -457,11 +457,11 @@ class DeepfakeDataModule(pl.LightningDataModule):
         return open_corpus(name, root, compression, on_missing=self.on_missing)
 
     def _crops(self) -> dict[str, Any] | None:
-        """How the crops were made; None of whole frames."""
+        """Return how the crops were made; None of whole frames."""
         return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
 
     def _training_facts(self) -> dict[str, Any]:
-        """Which corpus, and what its training videos look like; so that other videos are judged."""
+        """Return the corpus, and what its training videos look like."""
         if self._corpus is None or "train" not in self._videos:
             return {}
         if self._facts is None:

@@ -95,7 +95,7 @@ def _downscale(clip: Clip, side: float, _: np.random.Generator) -> Clip:
 
 
 def _drop(clip: Clip, share: float, generator: np.random.Generator) -> Clip:
-    """The picture stands still where a frame is lost; the first one is never lost."""
+    """Let the picture stand still where a frame is lost; the first one is never lost."""
     lost = round(share * (len(clip) - 1))
     missing = 1 + generator.permutation(len(clip) - 1)[:lost]
     shown = np.arange(len(clip))

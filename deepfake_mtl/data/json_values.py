@@ -6,12 +6,12 @@ from typing import Any
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """Returns one line, with sorted keys and without spaces."""
+    """Return one line, with sorted keys and without spaces."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def text_value(values: Mapping[str, Any], name: str) -> str:
-    """Returns the value of a name that must be a text.
+    """Return the value of a name that must be a text.
 
     Raises:
         KeyError: There is no such name.

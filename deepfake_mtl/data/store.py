@@ -68,12 +68,12 @@ class StoreInfo:
 
 
 def crops_path(root: Path, method: str, compression: str, name: str) -> Path:
-    """Where the crops of a video lie in a store."""
+    """Return where the crops of a video lie in a store."""
     return root / "crops" / method / compression / f"{name}{SUFFIX}"
 
 
 def is_store(root: str | os.PathLike[str]) -> bool:
-    """Whether a folder is a store, of whatever version."""
+    """Return whether a folder is a store, of whatever version."""
     return (Path(root) / "store.json").is_file()
 
 
@@ -124,7 +124,7 @@ def create_store(root: Path, info: StoreInfo) -> None:
 
 
 def read_store(root: Path) -> StoreInfo:
-    """What ``store.json`` says.
+    """Return what ``store.json`` says.
 
     Raises:
         CorpusError: There is none, it is damaged, or of another version of the format.
@@ -357,7 +357,7 @@ def _lines_from_headers(root: Path, info: StoreInfo) -> list[dict[str, Any]]:
 
 
 def _check_lines(root: Path, info: StoreInfo, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Sees that all files were made from the same corpus with the settings of the store."""
+    """Check that all files were made from the same corpus with the settings of the store."""
     expected = (info.corpus, info.compression, info.settings.digest())
     for line in lines:
         made = (line["corpus"], line["compression"], line["settings_digest"])
@@ -370,7 +370,7 @@ def _check_lines(root: Path, info: StoreInfo, lines: Iterable[Mapping[str, Any]]
 
 
 def list_crops(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Method, compression and name of every finished file."""
+    """Return method, compression and name of every finished file."""
     for folder in (root / "crops").glob("*/*/"):
         for name in os.listdir(folder):  # noqa: PTH208 (twice as fast)
             if name.endswith(SUFFIX) and not name.startswith("."):

@@ -117,7 +117,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _is_running(process: str) -> bool:
-    """Whether another process runs; one that has ended and that nobody has asked about does not."""
+    """Return whether another process runs; one that has ended but was not waited for does not."""
     if not process.isdecimal() or int(process) == os.getpid():
         return False
     try:

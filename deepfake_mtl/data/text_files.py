@@ -124,6 +124,6 @@ def listed_path(text: str) -> PurePosixPath:
 
 
 def shown(path: Path | str) -> str:
-    """A path as text that can be printed, whatever is in it: no control characters, valid UTF-8."""
+    """Return a path as text that can be printed: valid UTF-8 without control characters."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

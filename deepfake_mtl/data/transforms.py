@@ -30,7 +30,7 @@ class ClipTransform(Protocol):
     """Makes a clip of the size that the network wants."""
 
     def __call__(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> NDArray[np.uint8]:
-        """Transforms one clip.
+        """Transform one clip.
 
         Args:
             frames: RGB, shape (T, H, W, 3).
@@ -138,7 +138,7 @@ class EvaluationTransform:
     """The square in the middle of the frame, scaled; the same for every seed."""
 
     def __init__(self, size: int) -> None:
-        """Sets the side of the result, in pixels.
+        """Set the side of the result, in pixels.
 
         Raises:
             ConfigurationError: The size is below 1.
@@ -266,7 +266,7 @@ def _pipeline(*transforms: albumentations.BasicTransform) -> albumentations.Comp
 def _apply(
     pipeline: albumentations.Compose, clip: NDArray[np.uint8], seed: np.uint32
 ) -> NDArray[np.uint8]:
-    """The same draw for all frames; without its own seed, a pipeline repeats itself."""
+    """Apply one draw to all frames; without a seed of its own, a pipeline repeats itself."""
     pipeline.set_random_seed(int(seed))
     return cast("NDArray[np.uint8]", pipeline(images=clip)["images"])
 
@@ -274,7 +274,7 @@ def _apply(
 def _with_noise(
     clip: NDArray[np.uint8], deviation: float, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Adds noise of a standard deviation in grey levels, independent in every value."""
+    """Add noise of a standard deviation in grey levels, independent in every value."""
     # Random bytes look up a table of noise: ten times as fast as drawing normal numbers, and fine
     # enough for pictures of 256 levels.
     table = np.rint(deviation * _NORMAL).astype(np.int16)

@@ -36,11 +36,11 @@ class WholeFile:
         self.position = 0
 
     def seek(self, position: int) -> None:
-        """Goes to a position."""
+        """Go to a position."""
         self.position = position
 
     def append(self, data: bytes) -> tuple[int, int, int]:
-        """Writes at the present position.
+        """Write at the present position.
 
         Returns:
             Position, length and CRC-32 of what was written.
@@ -61,7 +61,7 @@ class WholeFile:
 
 @contextmanager
 def open_whole(path: Path) -> Iterator[WholeFile]:
-    """A file that takes its name when all of it is on the disk.
+    """Open a file that takes its name when all of it is on the disk.
 
     Args:
         path: Where to; missing folders are made, a file that is there is replaced.
@@ -88,13 +88,13 @@ def open_whole(path: Path) -> Iterator[WholeFile]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file; `Path.is_file` raises of a name that is too long for any."""
+    """Return whether there is such a file; `Path.is_file` raises for a name that is too long."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turns what the system says about writing into an error that names the file."""
+    """Turn what the system says about writing into an error that names the file."""
     try:
         yield
     except OSError as error:

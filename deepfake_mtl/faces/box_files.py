@@ -58,7 +58,7 @@ class BoxFile:
 
 
 def find_boxes(folder: Path, root: Path, video: Path) -> Path:
-    """The file with the boxes of a video.
+    """Return the file with the boxes of a video.
 
     Args:
         folder: Where the files lie, in the same tree as the videos; may be ``root`` itself.
@@ -128,7 +128,7 @@ def _frame(place: str, name: str) -> int:
 
 
 def _box(place: str, numbers: list[float]) -> list[float]:
-    """Four corners and the score."""
+    """Return four corners and the score."""
     x0, y0, x1, y1, score = numbers if len(numbers) == 5 else [*numbers, 1.0]
     if not all(map(math.isfinite, numbers)) or not (x0 < x1 and y0 < y1 and 0 < score <= 1):
         raise ConfigurationError(

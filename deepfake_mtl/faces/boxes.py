@@ -23,7 +23,7 @@ class Detections:
 
     @classmethod
     def of(cls, boxes: ArrayLike = (), scores: ArrayLike | None = None) -> "Detections":
-        """Detections from anything that NumPy understands; scores are 1 where none are given.
+        """Make detections of anything that NumPy understands; scores are 1 by default.
 
         Args:
             boxes: N boxes of four numbers; none by default.

@@ -136,7 +136,7 @@ class Cropper:
 
     @staticmethod
     def _borrowed(job: CropJob, frames: int, first: Frame) -> _Place | None:
-        """The squares of the original, where both have as many frames, of the same size."""
+        """Return the squares of the original, where both have as many frames, of the same size."""
         original = _original(job)
         if original is None or not _fits(original, frames, first.width, first.height):
             return None
@@ -173,7 +173,7 @@ class Cropper:
         return detections, kept
 
     def _around(self, found: Detections, frame: Frame) -> Window | None:
-        """The part of a frame in which all that was found in it can be cropped, and some more."""
+        """Return the part of a frame in which all that was found can be cropped, and some more."""
         window: Window | None = None
         for x0, y0, x1, y1 in found.boxes.astype(np.float64):
             side = max(x1 - x0, y1 - y0) * self._settings.margin * _SLACK
@@ -248,13 +248,13 @@ class Cropper:
 
 
 def is_of_source(header: CropHeader, record: VideoRecord, root: Path) -> bool:
-    """Whether crops were made of a video as it is now, as far as its place and size tell."""
+    """Return whether crops were made of a video as it is now, by its place and size."""
     source = record.path.relative_to(root).as_posix()
     return (header.source, header.source_bytes) == (source, _bytes_of(record.path))
 
 
 def is_current(job: CropJob, header: CropHeader) -> bool:
-    """Whether a video would be cropped as it is, with its original and masks as they are now."""
+    """Return whether a video would be cropped as it is, with original and masks of now."""
     original = _original(job)
     size = header.source_width, header.source_height
     borrows = original is not None and _fits(original, header.frames, *size)
@@ -282,20 +282,20 @@ def describe_masks(job: CropJob, header: CropHeader) -> str:
 
 
 def _original(job: CropJob) -> CropHeader | None:
-    """What the crops of the original of a fake say, if they are there."""
+    """Return what the crops of the original of a fake say, if they are there."""
     if job.borrow is None or not is_there(job.borrow):
         return None
     return read_header(job.borrow)
 
 
 def _fits(original: CropHeader, frames: int, width: int, height: int) -> bool:
-    """Whether the squares of an original fit a video."""
+    """Return whether the squares of an original fit a video."""
     size = original.source_width, original.source_height
     return original.frames == frames and size == (width, height)
 
 
 def _readable(masks: Path | None, count: int) -> Iterator[Frame]:
-    """The first frames of a video of masks, as far as they can be read."""
+    """Yield the first frames of a video of masks, as far as they can be read."""
     if masks is None:
         return
     try:
@@ -309,13 +309,13 @@ def _bytes_of(path: Path) -> int | None:
 
 
 def _centred(square: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From left, top and side to centre and side."""
+    """Turn left, top and side into centre and side."""
     left, top, side = square
     return np.array([left + side / 2, top + side / 2, side])
 
 
 def _union(one: Window | None, other: Window | None) -> Window | None:
-    """The smallest window that holds both."""
+    """Return the smallest window that holds both."""
     if one is None or other is None:
         return one or other
     rows, columns = (
@@ -325,14 +325,14 @@ def _union(one: Window | None, other: Window | None) -> Window | None:
 
 
 def _boxes_digest(folder: Path) -> str:
-    """Of all files of boxes in a folder, by their names and contents."""
+    """Return the digest of all files of boxes in a folder, by their names and contents."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in BOX_SUFFIXES)
     parts = [f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:
-    """Of a file; of a folder of frames, that of the hashes of its files in the order of names."""
+    """Return the hash of a file, or of the hashes of the files of a folder, by name."""
     if path.is_dir():
         hashes = [_sha256(file) for file in sorted(path.iterdir())]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()

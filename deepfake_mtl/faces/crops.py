@@ -15,7 +15,7 @@ MARGIN: Final = 1.3
 
 
 def covered(squares: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.float64]:
-    """What crops cover: the squares of ``margin * side`` around the same centres.
+    """Return what crops cover: squares of ``margin * side`` around the same centres.
 
     Args:
         squares: Centre x, centre y and side, shape (..., 3).
@@ -112,7 +112,7 @@ def crop_frame(frame: Frame, square: tuple[float, float, float], size: int) -> N
 def looked_at(
     square: NDArray[np.float64], size: int, height: int, width: int, margin: float = MARGIN
 ) -> Window:
-    """The part of a frame that decides on a crop, so that the rest need not be converted.
+    """Return the part of a frame that decides on a crop: the rest need not be converted.
 
     ``crop(frame[rows, columns], square - (left, top, 0), ...)`` is the same as
     ``crop(frame, square, ...)``.
@@ -138,20 +138,20 @@ def looked_at(
 
 
 def _corner_and_side(square: NDArray[np.float64], margin: float) -> tuple[float, float, float]:
-    """What `covered` gives, of one square, in a tenth of the time."""
+    """Return what `covered` gives, of one square, in a tenth of the time."""
     x, y, side = square.tolist()
     half = side * margin / 2
     return x - half, y - half, 2 * half
 
 
 def _reach(step: float) -> int:
-    """How many pixels of the frame beyond the square are looked at, or more."""
+    """Return how many pixels of the frame beyond the square are looked at, or more."""
     box = 2 * int(np.ceil((step - 1) / 2)) + 1 if step > 1 else 1
     return box // 2 + 4  # of the box and of the bicubic kernel
 
 
 def _box(width: float) -> NDArray[np.float32]:
-    """The share of every pixel in a box of a width, more than 1, around the middle of a pixel."""
+    """Return the share of every pixel in a box wider than 1 around the middle of a pixel."""
     half = int(np.ceil((width - 1) / 2))
     kernel = np.ones(2 * half + 1)
     kernel[[0, -1]] = (width - (2 * half - 1)) / 2
@@ -159,7 +159,7 @@ def _box(width: float) -> NDArray[np.float32]:
 
 
 def _span(start: float, length: float, limit: int, beyond: int) -> tuple[int, int]:
-    """First pixel and end: within the picture and so much beyond, and one of its pixels at least.
+    """Return first pixel and end: in the picture and so much beyond, at least one pixel of it.
 
     Further beyond all averages are equal, so that replicating the last one is right there.
     """
@@ -170,7 +170,7 @@ def _span(start: float, length: float, limit: int, beyond: int) -> tuple[int, in
 def _cut(
     frame: NDArray[np.uint8], row: int, rows: int, column: int, columns: int
 ) -> NDArray[np.uint8]:
-    """A part of a frame, which may reach beyond its borders."""
+    """Return a part of a frame, which may reach beyond its borders."""
     height, width = frame.shape[:2]
     inside = frame[max(row, 0) : min(rows, height), max(column, 0) : min(columns, width)]
     beyond = max(-row, 0), max(rows - height, 0), max(-column, 0), max(columns - width, 0)

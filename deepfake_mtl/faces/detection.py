@@ -50,7 +50,7 @@ class FaceDetector(Protocol):
         ...
 
     def detect(self, frame: Frame) -> Detections:
-        """The faces of one frame, in pixels of its upright picture."""
+        """Return the faces of one frame, in pixels of its upright picture."""
         ...
 
 
@@ -148,7 +148,7 @@ class YuNet:
 
 
 def find_detector_model(path: Path | None = None) -> Path:
-    """The file of the face detector: the given one, or else from the cache, or downloaded there.
+    """Return the file of the face detector: the given one, that of the cache, or a download.
 
     The cache is the folder that `CACHE_VARIABLE` names, or ``deepfake_mtl`` in the user's cache
     folder. A cached or downloaded file has its SHA-256 checked; a given one may be another model.
@@ -183,7 +183,7 @@ def _cache() -> Path:
 
 
 def _load(model: Path, score: float) -> tuple[cv2.FaceDetectorYN, bytes]:
-    """The detector, tried on an empty picture, and the content of its file."""
+    """Return the detector, tried on an empty picture, and the content of its file."""
     try:
         content = model.read_bytes()
     except OSError as error:
@@ -211,7 +211,7 @@ def _load(model: Path, score: float) -> tuple[cv2.FaceDetectorYN, bytes]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV 5 warns of every network that it loads, and says errors twice."""
+    """Silence OpenCV 5, which warns of every network that it loads, and says errors twice."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield

@@ -114,7 +114,7 @@ def _crops(out: Path, record: VideoRecord) -> Path:
 
 
 def _test_list(corpus: VideoCorpus, records: Iterable[VideoRecord]) -> list[str] | None:
-    """Keys of the videos to be tested on; None where the splits of the store say it."""
+    """Return the keys of the videos to be tested on; None where the splits of the store say it."""
     if corpus.name == FaceForensics.name:
         return None
     listed = corpus.test_list()
@@ -172,7 +172,7 @@ def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[
 
 
 def _finished(job: CropJob) -> Outcome | None:
-    """What became of a video that need not be cropped; None if it has to be."""
+    """Return what became of a video that need not be cropped; None if it has to be."""
     if not is_there(job.out):
         return None
     header = read_header(job.out)

@@ -109,14 +109,14 @@ class NoSubject:
 
 
 def frames_to_look_at(frames: int, step: int = TrackSettings.step) -> list[int]:
-    """Numbers of the frames in which a face is looked for: every ``step``-th, and the last."""
+    """Return the frames in which a face is looked for: every ``step``-th, and the last."""
     return sorted({*range(0, frames, step), *([frames - 1] if frames > 0 else [])})
 
 
 def find_subject(
     detections: Mapping[int, Detections], frames: int, settings: TrackSettings | None = None
 ) -> Subject | NoSubject:
-    """The one face that a video is about, as a steady square in every frame.
+    """Return the one face that a video is about, as a steady square in every frame.
 
     1. *Linking.* Frame by frame, each box goes to the track that expects a face most nearly there
        and of that size, and each track gets one box at most. A track expects its face to go on as
@@ -200,12 +200,12 @@ class Track:
         self.scores.append(score)
 
     def strength(self) -> float:
-        """Sum of score times side."""
+        """Return the sum of score times side."""
         sides = [_side(box) for box in self.boxes]
         return float(np.dot(self.scores, sides))
 
     def expected(self, number: int) -> _Array:
-        """Centre in a frame to come: the last motion goes on for as long as it was seen."""
+        """Predict the centre in a frame to come: the last motion goes on as long as it was seen."""
         last = self.boxes[-1][:2]
         if len(self.numbers) == 1:
             return last
@@ -214,7 +214,7 @@ class Track:
         return np.asarray(last + (last - self.boxes[-2][:2]) * (ahead / seen))
 
     def distance(self, number: int, box: _Array, settings: TrackSettings) -> float:
-        """How badly a box fits, 0 for as expected; infinite for not at all."""
+        """Return how badly a box fits: 0 as expected, infinite not at all."""
         ours, theirs = (float(np.sqrt(one[2] * one[3])) for one in (self.boxes[-1], box))
         size = float(np.sqrt(ours * theirs))
         away = float(np.hypot(*(box[:2] - self.expected(number)))) / size
@@ -287,7 +287,7 @@ def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list
 def steady_squares(
     numbers: Sequence[int], boxes: Sequence[_Array], settings: TrackSettings
 ) -> _Array:
-    """Squares of a face from the first to the last frame in which it was found.
+    """Return the squares of a face from the first to the last frame in which it was found.
 
     A square depends on boxes `smoothing_reach` away and nearer, and on the two boxes next to those;
     where the zoom is limited, on the sizes a little farther away, too.
@@ -311,7 +311,7 @@ def steady_squares(
 
 
 def smoothing_reach(settings: TrackSettings) -> int:
-    """From how many frames away a box has a say in a square."""
+    """Return from how many frames away a box has a say in a square."""
     return max(_reach(settings.centre_smoothing), _reach(settings.side_smoothing))
 
 
@@ -335,7 +335,7 @@ def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
 
 
 def _without_outliers(values: _Array) -> _Array:
-    """Running median of three, with Tukey's rule at the ends, where a line stays a line."""
+    """Take the running median of three, with Tukey's rule at the ends: a line stays a line."""
     if len(values) < 4:
         return values
     inner = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
@@ -345,7 +345,7 @@ def _without_outliers(values: _Array) -> _Array:
 
 
 def _smooth(values: _Array, deviation: float) -> _Array:
-    """At each place a line fitted to the values around, with the weights of a Gaussian."""
+    """Fit a line to the values around each place, with the weights of a Gaussian."""
     if len(values) < 2:
         return values
     reach = _reach(deviation)
@@ -353,7 +353,7 @@ def _smooth(values: _Array, deviation: float) -> _Array:
     weights = np.exp(-0.5 * (places / deviation) ** 2)
 
     def around(power: int, what: _Array) -> _Array:
-        """Sum over the neighbours of weight times (place of the neighbour)^power times value."""
+        """Sum over the neighbours weight times (place of the neighbour)^power times value."""
         kernel = (weights * places**power)[::-1]
         return np.convolve(what, kernel)[reach : reach + len(what)]
 
@@ -365,7 +365,7 @@ def _smooth(values: _Array, deviation: float) -> _Array:
 
 
 def _limit(values: _Array, slope: float) -> _Array:
-    """The least values, none below the given ones, whose neighbours differ by a slope at most."""
+    """Raise values as little as makes neighbours differ by no more than a slope."""
     ramp = slope * np.arange(len(values))
     forward = np.maximum.accumulate(values + ramp) - ramp
     backward = np.maximum.accumulate((values - ramp)[::-1])[::-1] + ramp

@@ -124,11 +124,11 @@ class VideoDetector:
         return _Run(self, video, facts, tell, keep_squares=keep_squares).run()
 
     def failure(self, video: Path, reason: str) -> Verdict:
-        """The verdict on a video that cannot be judged."""
+        """Return the verdict on a video that cannot be judged."""
         return self.verdict(video, None, status="failed", error=reason)
 
     def verdict(self, video: Path, facts: VideoFacts | None, **values: Any) -> Verdict:  # noqa: ANN401
-        """A verdict of this detector, with what is the same in all of them."""
+        """Return a verdict of this detector, with what is the same in all of them."""
         description, options = self.trained.description, self.options
         return Verdict(
             video=str(video.absolute()),
@@ -182,7 +182,7 @@ class VideoDetector:
         }
 
     def clip_maker(self, frames: int) -> ClipMaker:
-        """What makes clips of a subject, in a video of so many frames."""
+        """Return what makes clips of a subject, in a video of so many frames."""
         return ClipMaker(
             self.trained.description.positions,
             frames=frames,
@@ -191,7 +191,7 @@ class VideoDetector:
         )
 
     def subjects(self) -> Subjects:
-        """What of a video's frames is shown to the network."""
+        """Return what of a video's frames is shown to the network."""
         description = self.trained.description
         if description.crops is None or self._face_detector is None:
             return WholeFrames(description.size)

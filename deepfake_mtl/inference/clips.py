@@ -81,7 +81,7 @@ class ClipMaker:
             yield self._clip()
 
     def close(self) -> Iterator[Clip]:
-        """The clips of which it is known only now that nothing follows."""
+        """Yield the clips of which it is known only now that nothing follows."""
         span = self._positions.span
         if not self._held:
             return

@@ -83,7 +83,7 @@ class SubjectRecord:
 def judge_subject(
     number: int, record: SubjectRecord, threshold: float, description: Description
 ) -> FaceVerdict:
-    """The verdict on a face, or on whole frames.
+    """Return the verdict on a face, or on whole frames.
 
     Args:
         number: Of the face.
@@ -127,7 +127,7 @@ def judge_subject(
 
 
 def _resemblance(record: SubjectRecord, description: Description) -> Resemblance | None:
-    """The manipulation that a fake resembles.
+    """Return the manipulation that a fake resembles.
 
     The candidate is the manipulation, among those trained on, with the highest mean probability;
     the fake resembles it where that is `CONFIDENT` at least, and else none of those seen.
@@ -206,7 +206,7 @@ def _about_subject(
 
 
 def _about_size(crop: float, description: Description) -> list[Warned]:
-    """Whether a face is small: below what training had, or below what the network takes."""
+    """Return whether a face is small: below what training had, or below what the network takes."""
     trained = (description.videos or {}).get("crop_side")
     if trained is not None and crop < trained[0]:
         return [
@@ -228,7 +228,7 @@ def _about_size(crop: float, description: Description) -> list[Warned]:
 
 
 def about_detector(description: Description) -> list[Warned]:
-    """What is to be said about every verdict of a detector."""
+    """Return the warnings that belong to every verdict of a detector."""
     if description.synthetic:
         return [Warned("synthetic", SYNTHETIC)]
     if description.synthetic is None:
@@ -245,7 +245,7 @@ def about_detector(description: Description) -> list[Warned]:
 def about_video(
     facts: VideoFacts, description: Description, interlaced: float = 0.0
 ) -> list[Warned]:
-    """Whether resolution, compression and frame rate are far from those of the training videos.
+    """Return warnings if resolution, compression or frame rate are far from the training's.
 
     Args:
         facts: What the file says about itself.
@@ -296,7 +296,7 @@ def about_video(
 
 
 def _about_rate(facts: VideoFacts, trained: list[float] | None) -> list[Warned]:
-    """Whether a clip lasts much longer or shorter than in training."""
+    """Return whether a clip lasts much longer or shorter than in training."""
     low, _, high = trained or _USUAL_RATES
     if facts.fps is None or low / _FAR_RATE <= facts.fps <= high * _FAR_RATE:
         return []
@@ -316,7 +316,7 @@ def _about_rate(facts: VideoFacts, trained: list[float] | None) -> list[Warned]:
 
 
 def statement(description: Description) -> str:
-    """What a verdict of this detector is worth, in words."""
+    """Return what a verdict of this detector is worth, in words."""
     if description.corpus is None:
         trained = "on a corpus that the checkpoint does not name"
     else:

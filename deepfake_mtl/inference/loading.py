@@ -129,7 +129,7 @@ def _describe(
 
 
 def _metrics(path: Path) -> dict[str, Any] | None:
-    """Figures of the test of a checkpoint, where it stands in the run folder."""
+    """Return the metrics of the test of a checkpoint, where it stands in the run folder."""
     try:
         results = json.loads((path.parent.parent / _RESULTS).read_text(encoding="utf-8"))
         tested = Path(results["checkpoint"] or "")

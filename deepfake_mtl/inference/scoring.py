@@ -73,5 +73,5 @@ class ClipScorer:
 
 
 def as_tensor(clip: Clip) -> Tensor:
-    """The frames as the network takes them: uint8, 3 x T x H x W."""
+    """Return the frames as the network takes them: uint8, 3 x T x H x W."""
     return torch.from_numpy(np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2)))

@@ -52,7 +52,7 @@ class Subjects(Protocol):
         ...
 
     def views(self, frames: Iterable[Frame]) -> Iterator[tuple[int, float, list[View]]]:
-        """Number and time in seconds of each frame, and one view for each subject in it."""
+        """Yield number and time in seconds of each frame, and one view for each subject in it."""
         ...
 
 

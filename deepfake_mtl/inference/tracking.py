@@ -114,7 +114,7 @@ class FaceFollower:
             yield from self._let_go(waiting, _AT_A_TIME)
 
     def _wait(self, frame: Frame) -> tuple[int, int]:
-        """How many frames wait, and how many are let go together."""
+        """Return how many frames wait, and how many are let go together."""
         fit = self._kept_bytes // max(frame.nbytes, 1)
         at_a_time = max(min(_AT_A_TIME, fit // 4), 1)
         return max(min(self._reach, fit - at_a_time), self._settings.step), at_a_time
@@ -139,7 +139,7 @@ class FaceFollower:
             yield FollowedFrame(number, frame, faces[number])
 
     def _squares(self, track: Track, first: int, last: int) -> Iterator[tuple[int, FaceSquare]]:
-        """Where a face is in the frames from the first to the last that show it."""
+        """Yield where a face is in the frames from the first to the last that show it."""
         numbers, settings = track.numbers, self._settings
         begin = bisect_left(numbers, first - self._reach)
         # The box before, and one more for the median; unless an age ago.

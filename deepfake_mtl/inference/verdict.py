@@ -191,7 +191,7 @@ class Verdict:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
-    """Numbers that are none become None."""
+    """Turn numbers that are not finite into None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

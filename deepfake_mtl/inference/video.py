@@ -124,7 +124,7 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
 
 
 def decode(path: Path, limits: Limits) -> Iterator[Frame]:
-    """Frames of a video as they are shown, each decoded once.
+    """Yield the frames of a video as they are shown, each decoded once.
 
     Raises:
         VideoError: It cannot be decoded without errors, or its frames change their size.

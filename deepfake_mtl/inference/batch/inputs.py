@@ -83,7 +83,7 @@ def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
 
 
 def answer_name(video: Path) -> str:
-    """A name for the folder of an answer: safe, unique, and the same in every run.
+    """Return a name for the folder of an answer: safe, unique, and the same in every run.
 
     Args:
         video: Of which the answer is.

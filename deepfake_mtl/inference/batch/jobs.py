@@ -31,7 +31,7 @@ class Job:
 
 
 def finished(job: Job, blank: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer of an earlier run, where file, detector and settings are the same.
+    """Return the answer of an earlier run, where file, detector and settings are the same.
 
     A video that could not be judged is tried again.
 

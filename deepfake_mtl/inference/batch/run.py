@@ -87,5 +87,5 @@ def _write_failure(answer: Answer, blank: Any) -> dict[str, Any]:  # noqa: ANN40
 
 
 def exit_status(answers: Sequence[Answered]) -> int:
-    """0 if all videos were answered, with a score or for want of a face; else 1."""
+    """Return 0 if all videos were answered, with a score or for want of a face; else 1."""
     return int(any(content["status"] == "failed" for _, content in answers))

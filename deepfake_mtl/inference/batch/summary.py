@@ -70,7 +70,7 @@ def write_summary(
 
 
 def outcome(content: Mapping[str, Any]) -> str:
-    """What became of a video, in a word or two."""
+    """Return what became of a video, in a word or two."""
     if content["status"] == "scored":
         return "called fake" if content["is_fake"] else "called real"
     return {"failed": "not judged"}.get(content["status"], str(content["status"]))

@@ -151,7 +151,7 @@ class _Worker:
         self._note_life()
 
     def wait_until_ready(self) -> Any:  # noqa: ANN401
-        """The blank verdict of its detector."""
+        """Return the blank verdict of its detector."""
         try:
             if not self.connection.poll(_TO_START):
                 raise CheckpointError("the detector was not loaded within ten minutes")
@@ -175,7 +175,7 @@ class _Worker:
             self.connection.send(job)
 
     def hear(self, progress: Callable[[Job, int, int], None]) -> Answer | None:
-        """The answer, once it is there."""
+        """Return the answer, once it is there."""
         job = self._job
         if job is None:
             raise RuntimeError("nothing was asked")
@@ -205,7 +205,7 @@ class _Worker:
         return Answer(job, None, f"{job.video}: was given up: {reason}")
 
     def _is_lost(self) -> bool:
-        """Whether it has worked for so long, or waited for even longer, without a sign of life."""
+        """Return whether it worked for so long, or waited even longer, without a sign of life."""
         silent = time.monotonic() - self._heard
         if not self._ready:
             return silent > _TO_START

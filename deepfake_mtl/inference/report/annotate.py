@@ -82,7 +82,7 @@ def annotate(examination: Examination, path: Path, limits: Limits, progress: Pro
 def _labels(
     examination: Examination, frames: int
 ) -> dict[int, list[tuple[NDArray[np.float32], float | None]]]:
-    """By frame: squares, and scores where there are some."""
+    """Return squares by frame, and scores where there are some."""
     labels: dict[int, list[tuple[NDArray[np.float32], float | None]]] = {}
     clips = {face.face: face.clips for face in examination.verdict.faces}
     for subject, (numbers, squares) in examination.squares.items():
@@ -94,7 +94,7 @@ def _labels(
 
 
 def _scores(clips: Sequence[ClipScore], frames: int) -> NDArray[np.float64]:
-    """Of each frame the mean over the clips that hold it; nan where there is none."""
+    """Return for each frame the mean over the clips that hold it; nan where there is none."""
     change, count = np.zeros(frames + 1), np.zeros(frames + 1)
     for clip in clips:
         change[clip.start] += clip.score
@@ -106,7 +106,7 @@ def _scores(clips: Sequence[ClipScore], frames: int) -> NDArray[np.float64]:
 
 
 def _scaled(frame: Frame) -> tuple[NDArray[np.uint8], float]:
-    """The picture at a size that H.264 takes, and by how much it was scaled."""
+    """Return the picture at a size that H.264 takes, and by how much it was scaled."""
     scale = min(1.0, _LONGEST / max(frame.width, frame.height))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in (frame.width, frame.height))
     picture = cv2.resize(frame.rgb(), (width, height), interpolation=cv2.INTER_AREA)

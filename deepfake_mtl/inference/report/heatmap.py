@@ -15,7 +15,7 @@ _LEAST_CELLS: Final = 7
 
 
 def heat_map(network: MultiTaskNetwork, clip: Tensor) -> NDArray[np.float32] | None:
-    """HiResCAM (Draelos and Carin, arXiv 2011.08891) over time and space.
+    """Compute HiResCAM (Draelos and Carin, arXiv 2011.08891) over time and space.
 
     At each place of an inner layer: activations times the gradient of the log-odds of fake, summed
     over the channels. So a place counts for what it itself does, to first order, to the score; the
@@ -64,7 +64,7 @@ def heat_map(network: MultiTaskNetwork, clip: Tensor) -> NDArray[np.float32] | N
 
 
 def _layer(outputs: list[Tensor], features: Tensor) -> Tensor | None:
-    """The last output that is fine enough, or else the finest that there is."""
+    """Return the last output that is fine enough, or else the finest that there is."""
     places = [each for each in outputs if each.shape[1] > 3 and each is not features]
     fine = [each for each in places if min(each.shape[3:]) >= _LEAST_CELLS]
     if fine:

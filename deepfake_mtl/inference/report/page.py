@@ -78,19 +78,19 @@ def render_page(examination: Examination, network: MultiTaskNetwork | None) -> s
 
 
 def headline(verdict: Verdict) -> str:
-    """The verdict in two or three words."""
+    """Return the verdict in two or three words."""
     if verdict.status == "scored":
         return "Called fake" if verdict.is_fake else "Called real"
     return {"no face": "No face", "not scored": "No score"}.get(verdict.status, "Not judged")
 
 
 def face_name(verdict: Verdict, face: FaceVerdict) -> str:
-    """What a face is called on the page."""
+    """Return what a face is called on the page."""
     return "Whole frames" if verdict.detector.judges == "whole frames" else f"Face {face.face + 1}"
 
 
 def time_of(seconds: float | None, frame: int) -> str:
-    """A moment in words: ``1:02.5``, or the number of the frame."""
+    """Return a moment in words: ``1:02.5``, or the number of the frame."""
     if seconds is None:
         return f"frame {frame}"
     minutes, rest = divmod(seconds, 60)

@@ -21,7 +21,7 @@ _DASHES: Final = ("-", "--", "-.", ":")
 
 
 def jpeg_uri(picture: NDArray[np.uint8], side: int = 160) -> str:
-    """A picture (RGB, H x W x 3) as a ``data:`` address, at most so large."""
+    """Return a picture (RGB, H x W x 3) as a ``data:`` address, at most so large."""
     scale = min(1.0, side / max(picture.shape[:2]))
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
@@ -92,7 +92,7 @@ def timeline_svg(faces: Sequence[FaceVerdict], threshold: float, names: Sequence
 
 
 def _line(clips: Sequence[ClipScore], *, timed: bool) -> tuple[list[float], list[float]]:
-    """Points in the middle of clips, with gaps where clips do not touch."""
+    """Return the points in the middle of clips, with gaps where clips do not touch."""
     x: list[float] = []
     y: list[float] = []
     every = math.ceil(len(clips) / _POINTS)
