@@ -1,9 +1,14 @@
-"""What the docs show is run as it stands there."""
+"""What the docs show is run as it stands there, and their pictures are of this code."""
 
+import ast
 import re
+from functools import lru_cache
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import lightning.pytorch
 import pytest
@@ -77,3 +82,89 @@ def test_moco_in_a_lightning_module_of_either_package(package: ModuleType, tmp_p
     assert loss > 0
     moved = [not torch.equal(a, b) for a, b in zip(start, module.key.parameters(), strict=True)]
     assert any(moved)
+
+
+# -- Pictures ------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+PICTURES = sorted((ROOT / "docs" / "assets").glob("*_to_*.svg"))
+
+
+def source_files(module: str) -> list[Path]:
+    path = ROOT / module.replace(".", "/")
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+@lru_cache
+def imports(path: Path) -> frozenset[str]:
+    """Modules of the package that a file imports; names of their content are among them."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("deepfake_mtl."):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def depends(module: str, other: str) -> bool:
+    """Whether the code of one module reaches the other by imports, at any distance."""
+    left, seen = source_files(module), set[Path]()
+    while left:
+        path = left.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        for name in imports(path):
+            if name == other or name.startswith(f"{other}."):
+                return True
+            place = ROOT / name.replace(".", "/")
+            left += [place.with_suffix(".py"), place / "__init__.py"]
+    return False
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.stem)
+def test_pictures_show_modules_that_are_there_and_no_way_back(picture: Path) -> None:
+    tree = ET.parse(picture)
+    boxes = [each.attrib["data-module"] for each in tree.iter() if "data-module" in each.attrib]
+    assert len(boxes) > 8
+    assert all(source_files(module) and source_files(module)[0].exists() for module in boxes)
+    arrows = [
+        (each.attrib["data-from"], each.attrib["data-to"])
+        for each in tree.iter()
+        if "data-from" in each.attrib
+    ]
+    assert {end for arrow in arrows for end in arrow} == set(boxes)
+    after = TopologicalSorter[str]()
+    for start, end in arrows:
+        after.add(end, start)
+        ways = depends(start, end), depends(end, start)
+        # What has both at hand may hand things from one to the other.
+        joined = any(depends(module, start) and depends(module, end) for module in boxes)
+        assert any(ways) or joined, f"nothing joins {start} and {end}"
+        assert not all(ways), f"{start} and {end} depend on each other"
+    after.prepare()  # fails where arrows run in a circle
+
+
+# -- The reference -------------------------------------------------------------------------------
+
+
+def test_every_public_name_has_its_page() -> None:
+    shown, whole = set(), set()
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        for name, options in re.findall(
+            r"^::: (\S+)\n((?: +.+\n)*)", page.read_text(), re.MULTILINE
+        ):
+            (whole if "show_submodules: true" in options else shown).add(name)
+    missing = []
+    for init in sorted((ROOT / "deepfake_mtl").rglob("__init__.py")):
+        package = ".".join(init.parent.relative_to(ROOT).parts)
+        module = import_module(package)
+        for name in getattr(module, "__all__", ()):
+            home = getattr(getattr(module, name), "__module__", package)
+            if not {package, f"{package}.{name}", home} & (shown | whole):
+                missing.append((f"{package}.{name}", home))
+    hidden = [
+        name
+        for name, home in missing
+        if not name.endswith("__") and not any(home.startswith(f"{each}.") for each in whole)
+    ]
+    assert not hidden
