@@ -96,7 +96,7 @@ class MultiTaskNetwork(nn.Module):
 
         Args:
             encoder: ``class_path`` and ``init_args`` of the encoder.
-            tasks: The same of each task.
+            tasks: ``class_path`` and ``init_args`` of each task.
             moco: Values of `MoCoSettings`.
             separate_encoders: See the class.
 

@@ -61,7 +61,7 @@ class ProbedVideos:
     """Videos whose headers were read.
 
     Attributes:
-        records: Those that can be used.
+        records: Records of the videos that can be used.
         infos: What their headers say, in the same order.
         corrupt: Why the others cannot be, each message beginning with the path.
     """

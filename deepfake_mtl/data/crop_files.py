@@ -303,7 +303,7 @@ def _read_images(
         blob = np.frombuffer(read_blob(path, file, prefix, number, entry), np.uint8)
         image = cv2.imdecode(blob, flags) if blob.size else None
         if image is None or image.shape != slot.shape:
-            raise damaged(path, prefix, number, "it is no image of the right size")
+            raise damaged(path, prefix, number, "it is not an image of the right size")
         slot[...] = image
 
 

@@ -90,7 +90,7 @@ def _read_prefix(path: Path, file: FileIO) -> Prefix:
     if not size_of_file:
         raise VideoError(f"{path}: is an empty file; {REMEDY}")
     if data[:8] != _MAGIC[: len(data)]:
-        raise VideoError(f"{path}: is no file of face crops; name one, or {REMEDY}")
+        raise VideoError(f"{path}: is not a file of face crops; name one, or {REMEDY}")
     if len(data) < PREFIX.size:
         raise VideoError(f"{path}: is cut short, within its first 128 bytes; {REMEDY}")
     _, version, size, codec, *numbers, checksum = PREFIX.unpack(data)

@@ -18,8 +18,8 @@ class CropHeader:
     Attributes:
         corpus: Name of the corpus.
         method: `ORIGINAL` or the name of the manipulation.
-        compression: Of the source.
-        name: Of the video within its folder.
+        compression: Compression of the source.
+        name: Name of the video within its folder.
         identities: Who is to be seen, the target first.
         fps: Frames a second on average; nan where it is unknown.
         times: When each frame is shown, in seconds.
@@ -32,7 +32,7 @@ class CropHeader:
         source_hash: SHA-256 of the video file.
         source_width: In pixels.
         source_height: In pixels.
-        source_bytes: Of the video file; None of a folder of frames.
+        source_bytes: Size in bytes of the video file; None of a folder of frames.
         settings_digest: `CropSettings.digest` of the settings.
 
     Raises:
@@ -99,7 +99,7 @@ class CropHeader:
         Raises:
             KeyError: A value is missing.
             TypeError: One is of a wrong type.
-            ValueError: One is no number.
+            ValueError: One is not a number.
             ConfigurationError: The lists do not belong together.
         """
         size = values["source_bytes"]

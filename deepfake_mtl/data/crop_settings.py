@@ -35,7 +35,7 @@ class CropSettings:
         detect_every: Distance of the frames that the detector sees.
         masks: Whether masks are stored where the corpus has them.
         tracking: Names and values of what links and smooths boxes, sorted by name.
-        revision: Of the code that made the crops; see `REVISION`.
+        revision: Revision of the code that made the crops; see `REVISION`.
 
     Raises:
         ConfigurationError: A value is out of range.

@@ -96,8 +96,8 @@ class CorpusReport:
 
     Attributes:
         corpus: Name of the corpus.
-        root: Its folder, as given.
-        compression: Its compression.
+        root: Folder of the corpus, as given.
+        compression: Compression of the corpus.
         synthetic: Whether it is a synthetic world.
         splits: Where the lists of identities came from.
         seed: Base of the random choices of the training.

@@ -146,10 +146,10 @@ class TrainingLoader(ClipLoader):
 
     Args:
         dataset: Clips by draw.
-        sampler: Its draws, those of this rank.
+        sampler: Draws of this rank.
         batch_size: Clips of a batch; the uneven rest of an epoch is dropped.
         ranks: Number of processes that share an epoch.
-        **options: As of DataLoader.
+        **options: Options of DataLoader.
 
     Attributes:
         place: Where it is. Keep this rather than the loader, whose workers end with it.

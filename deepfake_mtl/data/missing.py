@@ -55,7 +55,7 @@ class Missing:
         """Say as `describe` what is missing, and what to do.
 
         Args:
-            named_by: As of `describe`.
+            named_by: What names the videos; see `describe`.
             obtain: How to get the videos.
         """
         go_on = 'or go on without them with `on_missing="skip"`'

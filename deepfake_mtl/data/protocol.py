@@ -33,7 +33,7 @@ class Fold:
     Attributes:
         held_out: Manipulations that are neither trained nor validated on; may be empty.
         train: Originals and seen manipulations.
-        val: Likewise, of other people.
+        val: Videos to validate on, of other people.
         test: Originals and all manipulations, of yet other people: the held-out test is made of
             its originals and held-out fakes, the test on seen manipulations of its originals and
             the other fakes.
@@ -138,9 +138,9 @@ def data_state(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Find what a checkpoint remembers about its data: see `DeepfakeDataModule.state_dict`.
 
     Args:
-        checkpoint: Its content. Where a detector did not write it, or an older version did, the
-            state is under the name of the datamodule's class, as Lightning keeps it, and is known
-            by its parts.
+        checkpoint: Content of the checkpoint. Where a detector did not write it, or an older
+            version did, the state is under the name of the datamodule's class, as Lightning keeps
+            it, and is known by its parts.
 
     Returns:
         The state; None where the training had no `DeepfakeDataModule`.

@@ -94,10 +94,10 @@ def check_store(root: Path, info: StoreInfo) -> None:
     try:
         found = sorted(e.name for e in root.iterdir()) if root.exists() else []
     except OSError as error:
-        raise CorpusError(f"{root}: is no folder that can be read ({error.strerror})") from error
+        raise CorpusError(f"{root}: is not a folder that can be read ({error.strerror})") from error
     if any(not name.startswith(".") for name in found):
         raise CorpusError(
-            f"{root}: is no store, and holds {', '.join(found[:8])}; name a new or empty folder"
+            f"{root}: is not a store, and holds {', '.join(found[:8])}; name a new or empty folder"
         )
 
 
@@ -177,7 +177,7 @@ def write_test_list(root: Path, keys: Iterable[str]) -> None:
 
     Args:
         root: The store.
-        keys: Of the videos to be tested on, whether the store has them or not.
+        keys: Keys of the videos to be tested on, whether the store has them or not.
 
     Raises:
         CorpusError: It cannot be written.
@@ -199,13 +199,13 @@ class FaceStore:
 
     Attributes:
         root: The folder.
-        name: Of the corpus.
+        name: Name of the corpus.
         compression: ``raw``, ``c23``, ``c40`` or ``native``.
         is_synthetic: Whether the corpus is a synthetic world.
         settings: How the crops were made.
 
     Raises:
-        CorpusError: It is no store, of another version, or of another compression.
+        CorpusError: It is not a store, of another version, or of another compression.
     """
 
     def __init__(

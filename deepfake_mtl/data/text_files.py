@@ -30,10 +30,10 @@ def read_text(
         path: The file.
         remedy: What to do where it cannot be read, for the message.
         error: Type of the error, likewise.
-        undecodable: As of `decode`.
+        undecodable: What to do about bytes that are not text; see `decode`.
 
     Raises:
-        DeepfakeMTLError: Of type `error`: it is missing, or no text.
+        DeepfakeMTLError: Of type `error`: it is missing, or is not text.
     """
     try:
         content = path.read_bytes()
@@ -53,14 +53,14 @@ def decode(
 
     Args:
         path: The file, for messages.
-        content: Its bytes.
-        remedy: As of `read_text`, like `error`.
+        content: Bytes of the file.
+        remedy: What to do, for the message.
         error: Type of the error.
         undecodable: Whether bytes that are not UTF-8 are an error, or are kept as the operating
             system keeps them in the names of files.
 
     Raises:
-        DeepfakeMTLError: Of type `error`: it is no text; the message names the line.
+        DeepfakeMTLError: Of type `error`: it is not text; the message names the line.
     """
     mark, encoding = next((each for each in _MARKS if content.startswith(each[0])), (b"", "UTF-8"))
     content = content.removeprefix(mark)
@@ -69,8 +69,8 @@ def decode(
     except UnicodeDecodeError as cause:
         line = content[: cause.start].decode(encoding, "replace").count("\n") + 1
         raise error(
-            f"{shown(path)}, line {line}: is no text in {encoding} ({cause.reason}); save the file "
-            f"as UTF-8, or {remedy}"
+            f"{shown(path)}, line {line}: is not text in {encoding} ({cause.reason}); save the "
+            f"file as UTF-8, or {remedy}"
         ) from cause
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
@@ -108,7 +108,7 @@ def read_json(path: Path, remedy: str, error: type[DeepfakeMTLError] = CorpusErr
     """Read a JSON file.
 
     Raises:
-        DeepfakeMTLError: As of `read_text`, like the arguments; or it is no JSON.
+        DeepfakeMTLError: As of `read_text`, like the arguments; or it is not JSON.
     """
     text = read_text(path, remedy, error)
     try:

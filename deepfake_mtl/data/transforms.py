@@ -59,9 +59,9 @@ class AugmentationSettings:
         hue_shift: Largest turn of the hue in degrees, up to 180.
         saturation_shift: Largest change of saturation, over its whole range.
         blur: Gaussian blur.
-        blur_deviation: Its standard deviation in pixels of the result.
+        blur_deviation: Standard deviation of the blur in pixels of the result.
         noise: Normal noise, fresh in every frame, pixel and channel.
-        noise_deviation: Its standard deviation in grey levels, up to 40.
+        noise_deviation: Standard deviation of the noise in grey levels, up to 40.
         downscale: Loss of resolution by scaling down and up again.
         downscale_factor: Size in between over the size of the result.
         jpeg: Compression of each frame by itself.

@@ -13,7 +13,7 @@ class Treatment:
 
     Attributes:
         unit: What a strength means.
-        strengths: Those of a robustness test, from weak to strong.
+        strengths: Strengths of a robustness test, from weak to strong.
         low: Least strength.
         high: Greatest strength.
     """

@@ -54,7 +54,7 @@ def write_page(
     Args:
         folder: Where to; made if it is missing.
         results: The content of ``results.json``.
-        predictions: Those that the results were computed from.
+        predictions: Predictions that the results were computed from.
         examples: Videos to be shown, chosen by `deepfake_mtl.evaluation.choose_examples`.
         title: The heading of the page.
 

@@ -136,13 +136,13 @@ def read_plan(folder: Path) -> PlanContent:
         content: PlanContent = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigurationError(
-            f"{folder}: is no folder of a benchmark, since it has no {PLAN}; `deepfake-mtl "
+            f"{folder}: is not the folder of a benchmark, since it has no {PLAN}; `deepfake-mtl "
             "benchmark --out` makes one"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); restore it") from error
     if not isinstance(content, dict) or content.get("schema_version") != PLAN_VERSION:
-        raise ConfigurationError(f"{path}: is no plan of version {PLAN_VERSION}; restore it")
+        raise ConfigurationError(f"{path}: is not a plan of version {PLAN_VERSION}; restore it")
     return content
 
 

@@ -34,7 +34,7 @@ def own_run(folder: Path) -> Iterator[str]:
     """Be the only benchmark that works in the folder of a run, with no command left at work there.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
 
     Yields:
         The name by which commands are to be started; see `locked_command`.
@@ -56,9 +56,9 @@ def locked_command(folder: Path, name: str, words: Sequence[str]) -> list[str]:
     """Return the command line of a command that holds its lock while it works.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         name: What `own_run` gave.
-        words: Of ``deepfake-mtl``.
+        words: Arguments of ``deepfake-mtl``.
     """
     return [sys.executable, "-m", __spec__.name, str(folder), name, *words]
 

@@ -32,7 +32,7 @@ class Run:
     """One training and its test.
 
     Attributes:
-        name: Its folder below that of the benchmark, with slashes; unique.
+        name: Folder of the run below that of the benchmark, with slashes; unique.
         settings: The value of each axis.
     """
 

@@ -50,8 +50,8 @@ def run_all(folder: Path, runs: Sequence[Run], base: Base, jobs: int) -> list[Ou
     time have one each; on CPUs they share the cores.
 
     Args:
-        folder: Of the benchmark.
-        runs: Those to be run, in their order.
+        folder: Folder of the benchmark.
+        runs: Runs to be done, in their order.
         base: What they have in common.
         jobs: How many at a time.
 

@@ -123,7 +123,7 @@ def _detections(rows: list[list[float]]) -> Detections:
 
 def _frame(place: str, name: str) -> int:
     if not (name.isascii() and name.isdecimal()):
-        raise ConfigurationError(f"{place}: {name!r} is no number of a frame, counted from 0")
+        raise ConfigurationError(f"{place}: {name!r} is not the number of a frame, counted from 0")
     return int(name)
 
 
@@ -132,8 +132,8 @@ def _box(place: str, numbers: list[float]) -> list[float]:
     x0, y0, x1, y1, score = numbers if len(numbers) == 5 else [*numbers, 1.0]
     if not all(map(math.isfinite, numbers)) or not (x0 < x1 and y0 < y1 and 0 < score <= 1):
         raise ConfigurationError(
-            f"{place}: {numbers} is no box; it takes x0 < x1, y0 < y1, and a score above 0 and not "
-            "above 1 if there is one"
+            f"{place}: {numbers} is not a box; it takes x0 < x1, y0 < y1, and a score above 0 and "
+            "not above 1 if there is one"
         )
     return [x0, y0, x1, y1, score]
 
@@ -166,7 +166,7 @@ def _csv_row(place: str, cells: list[str], columns: int) -> _Row:
     try:
         return place, cells[0], [float(cell) for cell in cells[1:]]
     except ValueError as error:
-        raise ConfigurationError(f"{place}: has a cell that is no number ({error})") from error
+        raise ConfigurationError(f"{place}: has a cell that is not a number ({error})") from error
 
 
 def _read_json(path: Path, text: str) -> Iterator[_Row]:

@@ -38,7 +38,7 @@ class CropSource:
 
     Attributes:
         root: Folder of the corpus.
-        settings: Of the store.
+        settings: Settings of the store.
         model: File of the face detector, for ``yunet``.
         boxes: Folder of files with boxes, for ``boxes``.
     """

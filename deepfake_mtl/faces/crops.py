@@ -95,7 +95,7 @@ def crop_frame(frame: Frame, square: tuple[float, float, float], size: int) -> N
     """Cut a square out of a frame of a video; only what is needed of it is converted to RGB.
 
     Args:
-        frame: Of a video.
+        frame: Frame of a video.
         square: Left edge, upper edge and side in pixels, as `covered` gives them.
         size: Side of the crop in pixels.
 
@@ -120,8 +120,8 @@ def looked_at(
     Args:
         square: As in `crop`.
         size: Side of the crop in pixels.
-        height: Of the frame, in pixels.
-        width: Likewise.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
         margin: As in `crop`.
 
     Returns:

@@ -157,7 +157,7 @@ def find_detector_model(path: Path | None = None) -> Path:
         path: The user's own choice, if any.
 
     Raises:
-        ConfigurationError: The given path is no file.
+        ConfigurationError: The given path is not a file.
         CheckpointError: The download fails, or the cached file is not the right one; the message
             says what to get and where to put it.
     """

@@ -26,14 +26,14 @@ class TrackSettings:
         step: A face is looked for in every ``step``-th frame, and in the last one.
         reach: How far a face may be from where it is expected or was last, as a multiple of its
             size.
-        growth: By which factor its size may differ from the last one.
+        growth: Factor by which its size may differ from the last one.
         gap: Number of frames after which a face that was not found counts as gone.
         least_found: Share of the frames looked at in which the subject must be found.
         least_side: Side of the subject's face in pixels, in the median, below which it is of no
             use.
         centre_smoothing: Deviation of the Gaussian that smooths the centre, in frames.
-        side_smoothing: The same of the side.
-        zoom: By how much the side may change from one frame to the next, as a share of it.
+        side_smoothing: Smoothing of the side, likewise.
+        zoom: Largest change of the side from one frame to the next, as a share of it.
 
     Raises:
         ConfigurationError: A value is out of range.
@@ -184,7 +184,7 @@ class Track:
     """One face over time.
 
     Attributes:
-        numbers: Of the frames in which it was found, rising.
+        numbers: Numbers of the frames in which it was found, rising.
         boxes: Where: centre x, centre y, width and height in pixels.
         scores: Confidence of the detector.
     """
@@ -251,8 +251,8 @@ class Tracker:
         """Take in the faces of a frame.
 
         Args:
-            number: Of the frame; higher than those before.
-            found: Its faces.
+            number: Number of the frame; higher than those before.
+            found: Faces of the frame.
         """
         settings = self._settings
         if self._forget is not None:
@@ -293,7 +293,7 @@ def steady_squares(
     where the zoom is limited, on the sizes a little farther away, too.
 
     Args:
-        numbers: Of the frames in which it was found, rising; at least one.
+        numbers: Numbers of the frames in which it was found, rising; at least one.
         boxes: As in `Track`.
         settings: How to smooth.
 

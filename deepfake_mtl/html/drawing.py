@@ -59,7 +59,7 @@ def line_style(place: int, lines: int) -> dict[str, Any]:
     """Return options of a line: colour, dash and marker, so that colour is not needed.
 
     Args:
-        place: Of the line among the others, from 0.
+        place: Place of the line among the others, from 0.
         lines: How many there are.
     """
     return {
@@ -76,7 +76,7 @@ def marked(values: Sequence[float], place: int) -> list[int]:
 
     Args:
         values: Along the line; NaN where it has gaps.
-        place: Of the line among the others: neighbours have markers in different places.
+        place: Place of the line among the others: neighbours have markers in different places.
     """
     every = max(1, len(values) // _MARKS)
     gaps = [True, *map(math.isnan, values), True]

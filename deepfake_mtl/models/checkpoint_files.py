@@ -86,7 +86,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, and is no checkpoint")
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, and is not a checkpoint")
     return content
 
 

@@ -47,7 +47,7 @@ def identity_norm(weight: Tensor, bias: Tensor, eps: float) -> dict[str, Tensor]
 
     Args:
         weight: Weight of the earlier BatchNorm, C.
-        bias: Its bias, C.
+        bias: Bias of the convolution, C.
         eps: Epsilon of the new BatchNorm.
 
     Returns:

@@ -77,10 +77,10 @@ class _VideoResNet(Encoder):
     Args:
         network: The network, whose stages are taken over.
         weights: See `R3D18`; likewise the rest.
-        strict: See there.
-        norm_eps: See there.
-        norm_momentum: See there.
-        channels_last: See there.
+        strict: Whether a checkpoint must hold every tensor; see `Encoder.start_from`.
+        norm_eps: Epsilon of BatchNorm; likewise.
+        norm_momentum: Momentum of BatchNorm; likewise.
+        channels_last: Whether weights and clips take the faster memory layout.
     """
 
     def __init__(

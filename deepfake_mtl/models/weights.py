@@ -222,8 +222,8 @@ def load_weights(
     """Copy weights into the tensors of an encoder.
 
     Args:
-        encoder: Its name, for messages.
-        tensors: Its parameters and buffers, which are written to.
+        encoder: Name of the encoder, for messages.
+        tensors: Parameters and buffers of the encoder, which are written to.
         weights: ``none``, a name in `pretrained`, or the path of a checkpoint.
         strict: Whether all tensors of the encoder must be found.
         pretrained: Published weights by name.

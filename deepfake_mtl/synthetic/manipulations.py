@@ -30,7 +30,7 @@ class Recording:
         face: Who is filmed.
         performance: What they do.
         scene: Where.
-        renderer: Of the face, at the size of the frames.
+        renderer: Renderer of the face, at the size of the frames.
     """
 
     face: FaceModel
@@ -46,7 +46,7 @@ class View:
     Attributes:
         index: Number of the frame.
         frame: The decoded picture, RGB.
-        pose: Of the target's head.
+        pose: Pose of the target's head.
         projection: From the frame to the target's head plane.
     """
 

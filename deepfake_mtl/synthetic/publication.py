@@ -17,7 +17,7 @@ class Publication:
     Attributes:
         gain: Factor for each colour channel, shape (3,).
         offset: Added to all channels, in grey levels.
-        sharpness: Of the filter that each player and editor applies; negative softens.
+        sharpness: Sharpness of the filter that each player and editor applies; negative softens.
         grain: Deviation of the noise in grey levels.
         rng: Source of the noise.
     """

@@ -68,7 +68,7 @@ class HeadRenderer:
         """Find the place on the head plane that each pixel shows.
 
         Args:
-            pose: Of the head.
+            pose: Pose of the head.
             jitter: An error of its position, in head units.
         """
         cos_roll, sin_roll = np.cos(pose.roll), np.sin(pose.roll)

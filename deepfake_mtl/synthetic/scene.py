@@ -34,7 +34,7 @@ class Light:
     Attributes:
         direction: Unit vector from the head to the lamp (right, down, towards the viewer).
         colour: Colour of the lamp, about 1.
-        strength: Of the lamp.
+        strength: Strength of the lamp.
         ambient: Strength of the light from everywhere.
         gloss: Strength of highlights.
     """

@@ -16,11 +16,12 @@ class Features(NamedTuple):
     """What the encoders make of a training batch of B clips, each B x F.
 
     Attributes:
-        first: Of the clips, by the encoder.
-        second: Of the second views, by the encoder; where contrast is symmetric.
-        first_key: Of the clips, by the momentum encoder, without a gradient; likewise.
-        second_key: Of the second views, by the momentum encoder, without a gradient; where a task
-            is contrastive.
+        first: Features of the clips, by the encoder.
+        second: Features of the second views, by the encoder; where contrast is symmetric.
+        first_key: Features of the clips, by the momentum encoder, without a gradient;
+            where contrast is symmetric.
+        second_key: Features of the second views, by the momentum encoder, without a gradient;
+            where a task is contrastive.
     """
 
     first: Tensor
@@ -117,7 +118,7 @@ class Task(nn.Module, ABC):
         """Return the losses of a training batch.
 
         Args:
-            features: Of B clips.
+            features: Features of B clips.
             labels: Int64 tensor [B].
         """
 

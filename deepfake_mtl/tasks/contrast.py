@@ -32,9 +32,9 @@ class ContrastiveTask(Task):
 
     Args:
         name: See `Task`; likewise `label`, `classes` and `weight`.
-        label: See there.
-        classes: See there.
-        weight: See there.
+        label: Key of the labels; see `Task`.
+        classes: Names of the classes; see `Task`.
+        weight: Factor of the loss; see `Task`.
         hidden_features: Width of the hidden layers of projection and probe.
     """
 

@@ -38,7 +38,7 @@ class KeyEncoders(nn.ModuleDict):
 
         Args:
             name: Name of the branch.
-            encoder: Its encoder.
+            encoder: Encoder of the branch.
             batch: ``clip`` and, for contrastive tasks, ``second_clip``: B x 3 x T x H x W.
 
         Raises:

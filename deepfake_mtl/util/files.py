@@ -17,7 +17,7 @@ def replace(temporary: Path, path: Path) -> None:
 
     Args:
         temporary: The finished one, on the same disk.
-        path: Its name.
+        path: Name of the file.
 
     Raises:
         OSError: The system refuses; both are as they were.

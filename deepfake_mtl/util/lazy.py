@@ -19,8 +19,8 @@ def lazy_names(
     the package, since importing that module would hide it.
 
     Args:
-        package: Its ``__name__``.
-        names: By module, relative to the package, the public names that come from it.
+        package: Name of the package, its ``__name__``.
+        names: Public names by the module that they come from, relative to the package.
 
     Returns:
         ``__getattr__``, which imports a name's module, and raises AttributeError for other names;

@@ -53,7 +53,7 @@ def processor_time(process: int | None) -> float:
     """Return the seconds that a process has computed; infinite where the system does not tell.
 
     Args:
-        process: Its number; None stands for this process.
+        process: Number of the process; None stands for this process.
     """
     try:
         spent = psutil.Process(process).cpu_times()
@@ -68,7 +68,7 @@ def private_memory(process: int | None) -> int:
     Where the system tells, files that are mapped into memory, such as libraries, are left out.
 
     Args:
-        process: Its number; None stands for this process.
+        process: Number of the process; None stands for this process.
     """
     try:
         memory = psutil.Process(process).memory_info()

@@ -164,7 +164,7 @@ def test_other_settings_are_noticed_and_said_in_words(store, tmp_path):
     assert (store / "store.json").read_bytes() == before
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").touch()
-    with pytest.raises(CorpusError, match=r"is no store, and holds a\.png"):
+    with pytest.raises(CorpusError, match=r"is not a store, and holds a\.png"):
         create_store(tmp_path / "photos", info)
 
 

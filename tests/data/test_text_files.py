@@ -59,9 +59,9 @@ def test_lines_have_their_numbers(tmp_path: Path, encoding: str, line_end: str) 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a\nb\nc\xff\n", "line 3: is no text in UTF-8"),
+        (b"a\nb\nc\xff\n", "line 3: is not text in UTF-8"),
         ("a\nb".encode("utf-16-le"), "line 1: holds a zero byte, as text in UTF-16 without"),
-        (codecs.BOM_UTF16_LE + b"a\0\n\0b", "line 2: is no text in UTF-16-LE"),
+        (codecs.BOM_UTF16_LE + b"a\0\n\0b", "line 2: is not text in UTF-16-LE"),
     ],
 )
 def test_what_is_no_text_is_named_with_its_line(
@@ -136,7 +136,7 @@ def test_a_list_that_is_damaged_is_named(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode() + b"\n\n\xff")
     line = text.count("\n") + 3
-    with pytest.raises(CorpusError, match=f"{path.name}, line {line}: is no text in UTF-8"):
+    with pytest.raises(CorpusError, match=f"{path.name}, line {line}: is not text in UTF-8"):
         open_corpus(name, tmp_path).test_videos()
 
 

@@ -122,5 +122,5 @@ def test_a_plan_grows_but_does_not_change(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="its axes are"):
         save_plan(tmp_path, make_plan({**some, "data.size": ["64"]}), BASE, "four")
     assert read_plan(tmp_path) == content
-    with pytest.raises(ConfigurationError, match="is no folder of a benchmark"):
+    with pytest.raises(ConfigurationError, match="is not the folder of a benchmark"):
         read_plan(tmp_path / "nowhere")

@@ -48,13 +48,13 @@ def test_scores_and_byte_order_marks_may_be_there_or_not(tmp_path: Path) -> None
         ("a.csv", "", "is empty"),
         ("a.csv", "0,1,2,3,4\n", "line 1: must be frame,x0,y0,x1,y1"),
         ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,3,4\n1,1,2,3\n", "line 3: has 4 columns"),
-        ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,x,4\n", "line 2: has a cell that is no number"),
-        ("a.csv", "frame,x0,y0,x1,y1\n0,1,,3,4\n", "line 2: has a cell that is no number"),
-        ("a.csv", "frame,x0,y0,x1,y1\n-1,1,2,3,4\n", "line 2: '-1' is no number of a frame"),
-        ("a.csv", "frame,x0,y0,x1,y1\n1.5,1,2,3,4\n", "line 2: '1.5' is no number of a frame"),
-        ("a.csv", "frame,x0,y0,x1,y1\n0,3,2,1,4\n", "line 2: .* is no box"),
-        ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,nan,4\n", "line 2: .* is no box"),
-        ("a.csv", "frame,x0,y0,x1,y1,score\n0,1,2,3,4,95\n", "line 2: .* is no box"),
+        ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,x,4\n", "line 2: has a cell that is not a number"),
+        ("a.csv", "frame,x0,y0,x1,y1\n0,1,,3,4\n", "line 2: has a cell that is not a number"),
+        ("a.csv", "frame,x0,y0,x1,y1\n-1,1,2,3,4\n", "line 2: '-1' is not the number of a frame"),
+        ("a.csv", "frame,x0,y0,x1,y1\n1.5,1,2,3,4\n", "line 2: '1.5' is not the number of a frame"),
+        ("a.csv", "frame,x0,y0,x1,y1\n0,3,2,1,4\n", "line 2: .* is not a box"),
+        ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,nan,4\n", "line 2: .* is not a box"),
+        ("a.csv", "frame,x0,y0,x1,y1,score\n0,1,2,3,4,95\n", "line 2: .* is not a box"),
         ("a.csv", "frame,x0,y0,x1,y1\n0,1,2,3,4\n0,,,,\n", "line 3: frame 0 .* and without"),
         ("a.csv", 'frame,x0,y0,x1,y1\n0,1,2,3,"4\n', "line 2: is no CSV"),
         ("a.json", '{"0": [1, 2, 3, 4],\n"1": [1, 2', "line 2: is no JSON"),
@@ -63,8 +63,8 @@ def test_scores_and_byte_order_marks_may_be_there_or_not(tmp_path: Path) -> None
         ("a.json", '{"0": {"x": 1}}', "frame '0': a box is"),
         ("a.json", '{"0": [1, 2, 3, "4"]}', "frame '0': .* something else than numbers"),
         ("a.json", '{"0": [1, 2, 3, true]}', "frame '0': .* something else than numbers"),
-        ("a.json", '{"0": [1, 2, NaN, 4]}', "frame '0': .* is no box"),
-        ("a.json", '{"first": [1, 2, 3, 4]}', "'first' is no number of a frame"),
+        ("a.json", '{"0": [1, 2, NaN, 4]}', "frame '0': .* is not a box"),
+        ("a.json", '{"first": [1, 2, 3, 4]}', "'first' is not the number of a frame"),
         ("a.json", '{"0": [1, 2, 3, 4], "0": []}', "frame '0': stands there twice"),
         ("a.json", '{"0": [], "00": []}', "frame '00': frame 0 .* twice without"),
         ("a.txt", "", "from .csv and .json files only"),
@@ -83,7 +83,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"missing\.csv: cannot be read"):
         read_boxes(tmp_path / "missing.csv")
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match=r"a\.csv, line 1: is no text in UTF-16-LE"):
+    with pytest.raises(ConfigurationError, match=r"a\.csv, line 1: is not text in UTF-16-LE"):
         read_boxes(tmp_path / "a.csv")
 
 

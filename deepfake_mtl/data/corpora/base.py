@@ -21,9 +21,9 @@ class Corpus(Protocol):
     """Videos with labels, and which of them are tested on.
 
     Attributes:
-        name: Of the corpus, the first part of its videos' keys.
-        root: Its folder.
-        compression: Of its videos; `NATIVE` where only one is published.
+        name: Name of the corpus, the first part of its videos' keys.
+        root: Folder of the corpus.
+        compression: Compression of its videos; `NATIVE` where only one is published.
         is_synthetic: Whether it is a synthetic world.
         how_to_complete: What to do to get videos that are missing, for messages.
     """

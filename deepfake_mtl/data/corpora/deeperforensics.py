@@ -51,7 +51,7 @@ class DeeperForensics(CorpusReader):
 
     Its real videos are those of FaceForensics++ at c23 and not ``source_videos``, which show the
     actors whose faces were used (dataset/README.md of EndlessSora/DeeperForensics-1.0, "Target
-    videos"). They are no part of the download: link or copy ``original_sequences`` of
+    videos"). They are not a part of the download: link or copy ``original_sequences`` of
     FaceForensics++ into the root.
 
     Methods are the variants that are there. The test videos are the fakes that
@@ -80,7 +80,7 @@ class DeeperForensics(CorpusReader):
         """Return the keys of ``lists/splits/test.txt`` and of the originals of its targets.
 
         Raises:
-            CorpusError: It is missing, or a line is no name of a video.
+            CorpusError: It is missing, or a line is not the name of a video.
         """
         path = self.root / "lists" / "splits" / "test.txt"
         remedy = f"it is in the lists of the download of {self.title}: put it there"

@@ -98,7 +98,7 @@ def keys_of_test(
     Args:
         splits_folder: Folder of ``train.json``, ``val.json`` and ``test.json``.
         corpus: Name of the corpus.
-        compression: Of its videos.
+        compression: Compression of its videos.
         methods: Manipulations.
 
     Raises:

@@ -36,7 +36,7 @@ class FaceForensicsTree(ABC):
             warning.
 
     Attributes:
-        name: Of the corpus.
+        name: Name of the corpus.
         methods: Folders of its manipulations.
         originals: Folder of its originals.
 
@@ -94,7 +94,7 @@ class FaceForensicsTree(ABC):
         """List every file and every folder of frames; a video may be there as both.
 
         Args:
-            methods: As of `index`.
+            methods: Names of the methods; see `index`.
 
         Raises:
             CorpusError: One has no name of the corpus.

@@ -69,8 +69,8 @@ def to_scaled_rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint
 
     Args:
         frame: A decoded frame.
-        width: Of the result in pixels.
-        height: Likewise.
+        width: Width of the result in pixels.
+        height: Height of the result in pixels.
 
     Returns:
         RGB, shape (height, width, 3).

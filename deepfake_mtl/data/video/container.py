@@ -32,7 +32,7 @@ are called, would open other files and addresses."""
 _OPENING: Final[dict[str, Any]] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-"""Titles that are no UTF-8 are no error: PyAV from 19 on has it so without being told."""
+"""Titles that are not UTF-8 are not an error: PyAV from 19 on has it so without being told."""
 
 _HIDING: Final = ("vp8", "vp9")
 """Codecs whose packets may be pictures that are never shown, but only referred to."""
@@ -51,7 +51,7 @@ def open_video(
 
     Args:
         path: A video file.
-        most_pixels: Of a frame; None for no limit.
+        most_pixels: Greatest number of pixels of a frame; None for no limit.
         strict: Whether the decoder stops at errors that players pass over.
 
     Raises:

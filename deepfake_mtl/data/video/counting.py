@@ -43,7 +43,7 @@ def timeline_of(
     Args:
         path: The file.
         container: The file, just opened; its decoder is left ready for any key frame.
-        stream: Its video stream.
+        stream: Video stream of the container.
         most_pixels: See `deepfake_mtl.data.video.container.open_video`.
         alive: Called for each picture that is decoded.
         distrust: Whether packets are known to contradict the decoder.

@@ -28,7 +28,7 @@ class Decoder:
 
     Args:
         path: The file, for messages.
-        stream: Its video stream.
+        stream: Video stream of the container.
         timeline: What is known of its frames.
 
     Attributes:
@@ -105,7 +105,7 @@ class ClipDecoder:
 
     Args:
         path: The file, for messages.
-        stream: Its video stream.
+        stream: Video stream of the container.
         timeline: What is known of its frames.
         wanted: Numbers of the clip's frames.
     """

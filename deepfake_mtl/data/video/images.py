@@ -82,7 +82,7 @@ def read_images(images: list[Path], wanted: range) -> Iterator[NDArray[np.uint8]
 
     Args:
         images: What `list_images` returns.
-        wanted: Their numbers.
+        wanted: Numbers of the images.
 
     Yields:
         RGB, each of shape (height, width, 3).

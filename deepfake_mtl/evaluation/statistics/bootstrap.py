@@ -41,7 +41,7 @@ class ClusterBootstrap:
     Args:
         identities: For each video of all sets to be resampled, by key, who is to be seen in it.
         resamples: Number of resamples.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Attributes:
         groups: Number of groups.

@@ -86,7 +86,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Correct for the number of comparisons (Holm 1979, Scand. J. Statist. 6, 65-70).
 
     Args:
-        p_values: Of all comparisons that were made.
+        p_values: p values of all comparisons that were made.
 
     Returns:
         In the same order. The chance that any of those below 0.05 is mere luck is at most 5 %.

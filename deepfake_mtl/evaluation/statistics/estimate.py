@@ -27,8 +27,8 @@ class SeedNoise:
     """How much a mean over seeds would be another with other seeds.
 
     Attributes:
-        variance: Of the mean.
-        degrees: Of freedom: number of seeds - 1; 0 where one seed tells nothing.
+        variance: Variance of the mean.
+        degrees: Degrees of freedom, the number of seeds - 1; 0 where one seed tells nothing.
     """
 
     variance: float
@@ -43,7 +43,7 @@ class Estimate:
         value: The metric on all people, the mean over all seeds.
         draws: Array [B]: with people and seeds drawn again; NaN where it does not exist.
         people_draws: Array [B]: with the same draws of people, and all seeds.
-        people_degrees: Degrees of freedom: number of groups of people - 1.
+        people_degrees: Degrees of freedom, the number of groups of people - 1.
         seeds: One for each configuration and fold that is in it.
     """
 
@@ -110,7 +110,7 @@ def over_seeds(
         values: S metrics, S >= 1.
         draws: Array [S, B]: the same with people drawn again.
         groups: Number of groups of people.
-        seed: Of drawing the seeds: another for every configuration and fold.
+        seed: Seed of drawing the seeds: another for every configuration and fold.
     """
     number, resamples = draws.shape
     redrawn, noise = draws.mean(axis=0), SeedNoise(0.0, 0)

@@ -29,7 +29,7 @@ class Cell:
         by_seed: The metric with each seed that is there; over several folds, that all of them have.
         seeds: Number of seeds that are there; over several folds, the least of them.
         planned: Number of seeds that were planned; over several folds, the least of them.
-        estimate: Their mean, with people and seeds drawn again.
+        estimate: Mean over the seeds, with people and seeds drawn again.
         interval: None where there are too few people.
     """
 
@@ -57,10 +57,10 @@ class Cells:
     Args:
         benchmark: The runs.
         resamples: Number of resamples of the people, the same for every metric.
-        seed: Of all draws.
+        seed: Seed of all draws.
 
     Attributes:
-        people: Of the tests of all runs.
+        people: People of the tests of all runs.
     """
 
     def __init__(self, benchmark: Benchmark, resamples: int = 2000, seed: int = 0) -> None:
@@ -81,7 +81,7 @@ class Cells:
         """Return a metric of one configuration.
 
         Args:
-            configuration: Its name.
+            configuration: Name of the configuration.
             fold: What was held out, or None for the mean over all folds.
             metric: Which one.
             of: Originals against what was held out, or against what was seen.

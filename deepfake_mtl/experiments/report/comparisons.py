@@ -76,7 +76,7 @@ class Comparisons:
 
     Args:
         benchmark: The runs.
-        cells: Their metrics.
+        cells: Metrics of the configurations.
         metric: What is compared, on the held-out test.
         further: More pairs of sides, to be compared on the mean over the folds.
 

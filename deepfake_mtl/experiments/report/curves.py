@@ -77,7 +77,7 @@ class Robustness:
 
     Attributes:
         treatment: What was done to them.
-        unit: Of its strength; may be empty.
+        unit: Unit of its strength; may be empty.
         strengths: In the order in which they were tested; None is the untreated test, which comes
             first.
         metrics: For each metric, set and configuration a mean over folds and seeds for each
@@ -175,7 +175,7 @@ def _metric(point: Mapping[str, object], of: str, metric: str) -> float | None:
     if report is None:
         return None
     if not isinstance(report, dict):
-        raise TypeError(f"{of} is no report")
+        raise TypeError(f"{of} is not a report")
     value = report[metric]
     return None if value is None else float(value)
 

@@ -19,12 +19,12 @@ class Projection:
     """The features of one training's test videos, in two dimensions.
 
     Attributes:
-        configuration: Of the training.
+        configuration: Configuration of the training.
         fold: What was held out.
-        seed: Of the training.
+        seed: Seed of the training.
         points: Array [N, 2].
         methods: N names.
-        held_out: Those that were not trained on.
+        held_out: Manipulations that were not trained on.
         explained: Share of the variance along the two axes.
     """
 

@@ -95,7 +95,7 @@ def projection_svg(projection: Projection, name: str) -> str:
     """Draw the features of test videos by class.
 
     Args:
-        projection: Of one training.
+        projection: Projection of one training.
         name: Tells the picture from others of its kind on a page.
 
     Returns:
@@ -123,7 +123,7 @@ def mark_svg(method: str, methods: Sequence[str], held_out: Sequence[str], name:
     Args:
         method: Whose mark.
         methods: All methods in the picture.
-        held_out: Those that were not trained on.
+        held_out: Manipulations that were not trained on.
         name: Tells the picture from others of its kind on a page.
 
     Returns:

@@ -23,7 +23,7 @@ class Published:
     Attributes:
         method: What was tested.
         measure: What the metrics are.
-        metrics: By what was held out; in per cent.
+        metrics: Values by what was held out, in per cent.
         source: Where the method comes from.
         caveat: What to know about the line, or empty.
     """

@@ -91,7 +91,7 @@ def answer(benchmark: Benchmark, comparisons: Comparisons) -> list[Answer]:
 
     Args:
         benchmark: The runs.
-        comparisons: Of these, with those of `further_sides`.
+        comparisons: Comparisons of the configurations, and those of `further_sides`.
 
     Returns:
         For each setting of the further axes the answers in the order of `QUESTIONS`.

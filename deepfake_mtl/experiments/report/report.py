@@ -30,7 +30,7 @@ class Report:
         groups: Number of groups of people in the tests.
         resamples: Number of resamples of them.
         tables: Configuration x fold; the first is the metric on the held-out tests.
-        comparisons: Of the metric on the held-out tests.
+        comparisons: Comparisons of the metric on the held-out tests.
         answers: To the questions that the paper's claims are.
         matrices: Train x test, one for each configuration.
         elsewhere: Further tests, or None.
@@ -83,7 +83,7 @@ def make_report(folder: Path, metric: MetricName, resamples: int = 2000) -> Repo
     """Read a benchmark and compute everything.
 
     Args:
-        folder: That of the benchmark.
+        folder: Folder of the benchmark.
         metric: What is compared.
         resamples: Number of resamples of the test people.
 

@@ -54,7 +54,7 @@ class Run:
     """One training and its tests.
 
     Attributes:
-        name: Its folder within that of the benchmark.
+        name: Folder of the run within that of the benchmark.
         settings: What it has on each axis, as text.
         state: Whether there is a result.
         reason: Why there is none, or None.
@@ -152,7 +152,7 @@ def read_benchmark(folder: Path) -> Benchmark:
     Whatever a run lacks makes the run missing or failed, with a reason; only the plan must exist.
 
     Args:
-        folder: That holds ``plan.json``.
+        folder: Folder that holds ``plan.json``.
 
     Raises:
         DeepfakeMTLError: If there is no plan, or it cannot be read.

@@ -12,7 +12,7 @@ class Setting:
     """A key of the configuration.
 
     Attributes:
-        key: Its path, joined by dots.
+        key: Path of the value in the configuration, joined by dots.
         values: Each value as JSON, with the number of runs that have it.
     """
 
@@ -27,7 +27,7 @@ class Setup:
     Attributes:
         same: Configuration that all have, as JSON by key.
         differing: Keys that differ, or that some do not have.
-        versions: Of each package every version, with the number of runs.
+        versions: Every version of each package, with the number of runs that had it.
         counts: For each fold its numbers of videos by split, real and fake, of every run that has
             others.
         missing: Videos that were not found, by method: the most of any run.

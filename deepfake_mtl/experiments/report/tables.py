@@ -107,9 +107,9 @@ def make_tables(
 
     Args:
         benchmark: The runs.
-        cells: Their metrics.
+        cells: Metrics of the configurations.
         metric: The one that comes first.
-        comparisons: Of this metric on the held-out tests.
+        comparisons: Comparisons of this metric on the held-out tests.
 
     Returns:
         For each metric the table of held-out and that of seen manipulations.
