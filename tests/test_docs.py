@@ -17,7 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from deepfake_mtl.evaluation import results
+from deepfake_mtl.experiments import files
+from deepfake_mtl.experiments.report import content
+from deepfake_mtl.inference import description, verdict
 from deepfake_mtl.models import KeyQueue, MomentumCopy
+from deepfake_mtl.synthetic import config
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
@@ -168,3 +173,17 @@ def test_every_public_name_has_its_page() -> None:
         if not name.endswith("__") and not any(home.startswith(f"{each}.") for each in whole)
     ]
     assert not hidden
+
+
+def test_the_changelog_names_the_versions_of_formats() -> None:
+    page = (ROOT / "docs" / "changelog.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"^\| `(\w+\.json)` .*\| (\d+) \|", page, re.MULTILINE))
+    assert {name: int(version) for name, version in named.items()} == {
+        "results.json": results.SCHEMA_VERSION,
+        "plan.json": files.PLAN_VERSION,
+        "robustness.json": files.ROBUSTNESS_VERSION,
+        "report.json": content.SCHEMA_VERSION,
+        "verdict.json": verdict.SCHEMA_VERSION,
+        "config.json": description.CONFIG_VERSION,
+        "synthetic.json": config.WORLD_VERSION,
+    }
