@@ -117,7 +117,7 @@ def _dispatch(words: Sequence[str]) -> int:
         return status
     if words and words[0] in _TRAINER_COMMANDS:
         # Seconds of importing that --help and the tools do without.
-        from deepfake_mtl.training import run_trainer_command  # noqa: PLC0415
+        from deepfake_mtl.training.command import run_trainer_command  # noqa: PLC0415
 
         run_trainer_command(words)
         return 0

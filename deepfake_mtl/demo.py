@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo and say where its page is."""
     from deepfake_mtl.forecast import forecast
     from deepfake_mtl.synthetic.world import synthesize
-    from deepfake_mtl.training import resolve_config, run_trainer_command
+    from deepfake_mtl.training.command import resolve_config, run_trainer_command
 
     begin = time.monotonic()
     corpus, folder = arguments.out / "corpus", arguments.out / arguments.held_out

@@ -9,22 +9,21 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from deepfake_mtl.checkpoints.averaging import (
-    copy_own_state,
-    refuse_weights_alone,
-    restore_own_state,
-    save_own_state,
-)
-from deepfake_mtl.checkpoints.optimizer_options import GroupOptions, apply_options, options_of
-from deepfake_mtl.checkpoints.soundness import Soundness
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation_module import EvaluationModule
 from deepfake_mtl.losses import GradientBalance, LossBalance
 from deepfake_mtl.metrics.predictors import OF_TWO_CLASSES, metric_names
 from deepfake_mtl.models import S3D, Encoder, without_pretrained
-from deepfake_mtl.monitors import refuse_missing, refuse_unknown
 from deepfake_mtl.network import MultiTaskNetwork, current_names
-from deepfake_mtl.optimization import (
+from deepfake_mtl.optimization.averaging import (
+    copy_own_state,
+    refuse_weights_alone,
+    restore_own_state,
+    save_own_state,
+)
+from deepfake_mtl.optimization.monitors import refuse_missing, refuse_unknown
+from deepfake_mtl.optimization.optimizer_options import GroupOptions, apply_options, options_of
+from deepfake_mtl.optimization.optimizers import (
     BalanceName,
     Interval,
     Optimization,
@@ -34,7 +33,8 @@ from deepfake_mtl.optimization import (
     ScheduleName,
     build_balance,
 )
-from deepfake_mtl.precision import check_training
+from deepfake_mtl.optimization.precision import check_training
+from deepfake_mtl.optimization.soundness import Soundness
 from deepfake_mtl.tasks import BinaryCrossEntropy, ContrastiveTask, MoCoSettings, Task, TaskStep
 from deepfake_mtl.tasks.key_encoders import KeyEncoders
 

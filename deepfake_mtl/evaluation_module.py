@@ -19,9 +19,9 @@ from deepfake_mtl.evaluation.predictions import Prediction, collect_predictions
 from deepfake_mtl.evaluation.results import Metrics, PrecisionRecord
 from deepfake_mtl.metrics import VideoScores, VideoTable, calibrate_threshold
 from deepfake_mtl.metrics.predictors import Report, named_metrics, report_predictors
-from deepfake_mtl.monitors import refuse_missing
 from deepfake_mtl.network import MultiTaskNetwork, current_names, misfit
-from deepfake_mtl.precision import PRECISION, precision_record
+from deepfake_mtl.optimization.monitors import refuse_missing
+from deepfake_mtl.optimization.precision import PRECISION, precision_record
 from deepfake_mtl.tasks import Task
 
 

@@ -12,7 +12,7 @@ import torch
 
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.models import S3D
-from deepfake_mtl.precision import device_of, resolve_precision
+from deepfake_mtl.optimization.precision import device_of, resolve_precision
 from deepfake_mtl.synthetic.config import SyntheticConfig
 from deepfake_mtl.synthetic.world import film_identity, pair_identities, split_pairs
 from deepfake_mtl.util.machine import usable_cores
@@ -32,7 +32,8 @@ def forecast(world: SyntheticConfig, config: Mapping[str, Any]) -> float:
 
     Args:
         world: The world.
-        config: Configuration of the training, as `deepfake_mtl.training.resolve_config` gives it.
+        config: Configuration of the training, as
+            `deepfake_mtl.training.command.resolve_config` gives it.
 
     Returns:
         Seconds, from now on.

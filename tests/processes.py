@@ -19,7 +19,7 @@ _PRELOADED: Final = [
     "pytorch_lightning",
     "torchmetrics",
     "tests.two_ranks",
-    "deepfake_mtl.training",
+    "deepfake_mtl.training.command",
 ]
 
 

@@ -14,8 +14,8 @@ from sklearn import metrics as sklearn_metrics
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
-from deepfake_mtl.run_folder import lock_training
-from deepfake_mtl.training import resolve_config
+from deepfake_mtl.training.command import resolve_config
+from deepfake_mtl.training.run_folder import lock_training
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
 from tests.data.videos import spoil
 

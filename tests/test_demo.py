@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from deepfake_mtl import demo, training
+from deepfake_mtl import demo
 from deepfake_mtl.cli import main
 from deepfake_mtl.synthetic import SyntheticConfig
+from deepfake_mtl.training import command
 
 
 @pytest.mark.slow
@@ -16,10 +17,8 @@ def test_the_demo_goes_all_the_way_and_goes_on_after_an_interruption(
 ) -> None:
     monkeypatch.setattr(demo, "_WORLD", SyntheticConfig(identities=6, size=32, seconds=0.8))
     smaller = ["--trainer.max_epochs=1", "--data.size=32", "--data.num_workers=0"]
-    run_whole = training.run_trainer_command
-    monkeypatch.setattr(
-        training, "run_trainer_command", lambda words: run_whole([*words, *smaller])
-    )
+    run_whole = command.run_trainer_command
+    monkeypatch.setattr(command, "run_trainer_command", lambda words: run_whole([*words, *smaller]))
     words = ["demo", "--out", str(tmp_path), "--held_out", "Deepfakes"]
     assert main(words) == 0
     run = tmp_path / "Deepfakes"

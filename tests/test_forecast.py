@@ -4,7 +4,7 @@ import pytest
 
 from deepfake_mtl import forecast as forecasts
 from deepfake_mtl.synthetic import SyntheticConfig
-from deepfake_mtl.training import resolve_config
+from deepfake_mtl.training.command import resolve_config
 
 
 def test_a_forecast_counts_films_steps_and_scored_clips(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from sklearn import metrics as sklearn_metrics
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.evaluation.predictions import read_predictions
-from deepfake_mtl.run_folder import is_tested
+from deepfake_mtl.training.run_folder import is_tested
 from tests.conftest import PAIRS, names_of, video_path
 from tests.test_cli import error_of, trained  # noqa: F401 (a fixture)
 

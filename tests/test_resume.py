@@ -15,9 +15,6 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from deepfake_mtl.callbacks import GradientConflictMonitor
-from deepfake_mtl.checkpoints.last import LastCheckpoint
-from deepfake_mtl.checkpoints.random_states import RandomStates
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
@@ -28,6 +25,9 @@ from deepfake_mtl.tasks import (
     ManipulationCrossEntropy,
     MoCoSettings,
 )
+from deepfake_mtl.training.callbacks import GradientConflictMonitor
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
+from deepfake_mtl.training.checkpoints.random_states import RandomStates
 from tests.worlds import TinyEncoder, trainer
 
 EPOCHS, STEPS = 2, 8  # of an epoch: 16 videos, drawn twice, in batches of four

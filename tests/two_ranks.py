@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from deepfake_mtl.callbacks import GradientConflictMonitor
 from deepfake_mtl.data.sampling import ShardSampler
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.tasks import (
@@ -23,6 +22,7 @@ from deepfake_mtl.tasks import (
     MoCoSettings,
     Task,
 )
+from deepfake_mtl.training.callbacks import GradientConflictMonitor
 from tests.worlds import Clips, TinyEncoder, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4, 1] * 2

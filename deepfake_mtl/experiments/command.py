@@ -31,7 +31,7 @@ from deepfake_mtl.experiments.plan import (
     take_shard,
 )
 from deepfake_mtl.experiments.runner import Outcome, run_all
-from deepfake_mtl.run_folder import check_labels
+from deepfake_mtl.training.run_folder import check_labels
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -156,7 +156,7 @@ def _check(runs: Sequence[Run], base: Base) -> dict[str, str]:
         DeepfakeMTLError: A configuration is wrong, or videos are missing.
     """
     from deepfake_mtl.data.datamodule import DeepfakeDataModule
-    from deepfake_mtl.training import resolve_config
+    from deepfake_mtl.training.command import resolve_config
 
     checked: dict[tuple[str, ...], None] = {}
     folds: dict[str, str] = {}

@@ -10,10 +10,10 @@ from typing import Final
 
 import yaml
 
-from deepfake_mtl.configuration import configs_folder, find_config
 from deepfake_mtl.data.protocol import parse_held_out
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.training.configuration import configs_folder, find_config
 
 LOSSES: Final = "losses"
 HELD_OUT: Final = "held_out"

@@ -18,7 +18,7 @@ from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import RESULTS, write_whole
 from deepfake_mtl.experiments.files import ROBUSTNESS, ROBUSTNESS_VERSION
-from deepfake_mtl.run_folder import is_tested, read_results, results_folder
+from deepfake_mtl.training.run_folder import is_tested, read_results, results_folder
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     def test(degradation: str | None) -> dict[str, Any]:
         more = [] if degradation is None else [f"--data.degradation={degradation}"]
         if not is_tested(folder, arguments.test_on, degradation):
-            from deepfake_mtl.training import run_trainer_command
+            from deepfake_mtl.training.command import run_trainer_command
 
             run_trainer_command(["test", *words, *more])
         place = results_folder(folder, arguments.test_on, degradation)

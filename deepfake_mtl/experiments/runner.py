@@ -16,7 +16,7 @@ from deepfake_mtl.experiments.files import FAILURE, ROBUSTNESS
 from deepfake_mtl.experiments.folder import Base, state_of
 from deepfake_mtl.experiments.locks import locked_command, own_run
 from deepfake_mtl.experiments.plan import Run
-from deepfake_mtl.run_folder import is_tested
+from deepfake_mtl.training.run_folder import is_tested
 from deepfake_mtl.util.machine import usable_cores
 from deepfake_mtl.util.processes import apart, ask_to_stop, ending
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
-from deepfake_mtl.sheets import blank, save_picture, write_text
+from deepfake_mtl.util.contact_sheets import blank, save_picture, write_text
 
 
 def contact_sheet(

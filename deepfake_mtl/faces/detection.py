@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from deepfake_mtl.data.video import Frame
-from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
+from deepfake_mtl.util.downloads import obtain
 
 MODEL_NAME: Final = "face_detection_yunet_2026may.onnx"
 """The file of YuNet that OpenCV 4 and 5 load."""

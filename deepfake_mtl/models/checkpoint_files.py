@@ -12,8 +12,8 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 
-from deepfake_mtl.downloads import obtain
 from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.util.downloads import obtain
 
 # Training scripts keep their best accuracy as a NumPy number. Making one runs no code of the file.
 _MAKE_SCALAR: Final = cast("Callable[..., object]", np.float64(0).__reduce__()[0])

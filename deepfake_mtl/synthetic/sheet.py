@@ -9,9 +9,9 @@ import numpy as np
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
 from deepfake_mtl.errors import CorpusError
-from deepfake_mtl.sheets import blank, save_picture, write_text
 from deepfake_mtl.synthetic.painting import Image
 from deepfake_mtl.synthetic.video import read_video
+from deepfake_mtl.util.contact_sheets import blank, save_picture, write_text
 
 TITLE: Final = "Synthetic corpus: rendered faces, no real people"
 

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from deepfake_mtl.configuration import configs_folder
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.experiments.folder import Base, read_plan, save_plan
 from deepfake_mtl.experiments.plan import make_plan, read_axes, seeds, take_shard
+from deepfake_mtl.training.configuration import configs_folder
 
 TABLE = {"losses": ["all"], "held_out": ["all"], "seed": seeds(2)}
 BASE = Base(("configs/demo.yaml",), ("--data.root=/data",), "best")

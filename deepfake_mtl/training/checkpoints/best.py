@@ -10,9 +10,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from deepfake_mtl.checkpoints.files import BEST, name_also
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
+from deepfake_mtl.training.checkpoints.files import BEST, name_also
 
 _NAME = Path(BEST).stem
 _KEPT = "epoch={epoch}-step={step}"

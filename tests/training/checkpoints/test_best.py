@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from deepfake_mtl.checkpoints.best import BestCheckpoint
-from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.cli import main
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.training.checkpoints.best import BestCheckpoint
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from tests.test_cli import fit_words
 from tests.worlds import trainer
 

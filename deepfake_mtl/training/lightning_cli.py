@@ -1,16 +1,14 @@
-"""fit, validate, test and predict: LightningCLI, with the traps of its command line closed."""
+"""LightningCLI for the detector, with the traps of its command line closed."""
 
-import io
 import logging
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
@@ -24,123 +22,47 @@ from pytorch_lightning.cli import (
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from deepfake_mtl.callbacks import (
-    ClipStrip,
-    FeatureWriter,
-    GradientConflictMonitor,
-    ResultsWriter,
-)
-from deepfake_mtl.checkpoints.best import BestCheckpoint
-from deepfake_mtl.checkpoints.choice import (
-    RUN_CHECKPOINTS,
-    find_checkpoint,
-    requeued_checkpoint,
-    sound_checkpoint,
-)
-from deepfake_mtl.checkpoints.files import (
-    BEST,
-    CHECKPOINTS,
-    LAST,
-    WholeCheckpointIO,
-)
-from deepfake_mtl.checkpoints.last import LastCheckpoint
-from deepfake_mtl.checkpoints.random_states import RandomStates
-from deepfake_mtl.configuration import find_config
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.protocol import data_state
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models import without_pretrained
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
-from deepfake_mtl.precision import (
+from deepfake_mtl.optimization.precision import (
     PRECISION,
     TF32,
-    Precision,
     check_precision,
     resolve_precision,
     use_tf32,
 )
-from deepfake_mtl.run_folder import lock_training, results_folder
+from deepfake_mtl.training.callbacks import (
+    ClipStrip,
+    FeatureWriter,
+    GradientConflictMonitor,
+    ResultsWriter,
+)
+from deepfake_mtl.training.checkpoints.best import BestCheckpoint
+from deepfake_mtl.training.checkpoints.choice import (
+    RUN_CHECKPOINTS,
+    find_checkpoint,
+    requeued_checkpoint,
+    sound_checkpoint,
+)
+from deepfake_mtl.training.checkpoints.files import BEST, CHECKPOINTS, LAST, WholeCheckpointIO
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
+from deepfake_mtl.training.checkpoints.random_states import RandomStates
+from deepfake_mtl.training.run_folder import lock_training, results_folder
+from deepfake_mtl.training.trainer import DetectorTrainer
+from deepfake_mtl.training.words import check_order, option, replace_option, with_configs_found
 from deepfake_mtl.util.files import replace
 
 DEFAULT_RUN: Final = "runs/detector"
 
+
 _log = logging.getLogger(__name__)
 
+
 _FROM_CHECKPOINT: Final = ("validate", "test", "predict")
-
-
-def run_trainer_command(words: Sequence[str]) -> None:
-    """Run one of Lightning's subcommands.
-
-    Args:
-        words: The subcommand and its options.
-
-    Raises:
-        DeepfakeMTLError: Something about the options or the data is wrong.
-    """
-    _quieten()
-    # The words are parsed here alone: LightningCLI need not compare them with sys.argv.
-    with ExitStack() as held:
-        DetectorCLI(list(words), held)
-
-
-def resolve_config(words: Sequence[str]) -> dict[str, Any]:
-    """Return the whole configuration of a training, defaults included, without starting anything.
-
-    Args:
-        words: Options of ``deepfake-mtl fit``.
-
-    Raises:
-        ConfigurationError: An option is unknown or has no such value.
-    """
-    printed, complaints = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(printed), redirect_stderr(complaints):
-            DetectorCLI(["fit", *words, "--print_config"], ExitStack())
-    except SystemExit as stop:
-        if stop.code:
-            text = complaints.getvalue().strip()
-            raise ConfigurationError(text.rpartition("error: ")[2] or text) from None
-    config: dict[str, Any] = yaml.safe_load(printed.getvalue())
-    return config
-
-
-class DetectorTrainer(Trainer):
-    """Lightning's, whose precision may be measured, and whose limits tell 1 (one) from 1.0 (all).
-
-    Which of int and float comes first in an annotation of typing's Optional depends on what was
-    imported before, and the command line takes the first that fits.
-
-    Args:
-        precision: Any of Lightning's names, or ``auto``: ``bf16-mixed`` where a probe shows it
-            faster than float32 on this device, else ``32-true``.
-        limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
-        limit_val_batches: Likewise, of a validation.
-        limit_test_batches: Likewise, of a test.
-        limit_predict_batches: Likewise, of a prediction.
-        **options: As of Lightning's Trainer.
-    """
-
-    def __init__(
-        self,
-        *,
-        precision: Precision | None = None,
-        limit_train_batches: int | float | None = None,  # noqa: PYI041 (in this order)
-        limit_val_batches: int | float | None = None,  # noqa: PYI041
-        limit_test_batches: int | float | None = None,  # noqa: PYI041
-        limit_predict_batches: int | float | None = None,  # noqa: PYI041
-        **options: Any,  # noqa: ANN401 (Lightning's)
-    ) -> None:
-        chosen = resolve_precision(precision, options.get("accelerator", "auto"))
-        super().__init__(
-            precision=chosen,  # type: ignore[arg-type]
-            limit_train_batches=limit_train_batches,
-            limit_val_batches=limit_val_batches,
-            limit_test_batches=limit_test_batches,
-            limit_predict_batches=limit_predict_batches,
-            **options,
-        )
 
 
 class DetectorCLI(LightningCLI):
@@ -164,7 +86,7 @@ class DetectorCLI(LightningCLI):
             DeepfakeDataModule,
             trainer_class=DetectorTrainer,
             args=list(words),
-            save_config_callback=_RunConfig,
+            save_config_callback=RunConfig,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -204,15 +126,15 @@ class DetectorCLI(LightningCLI):
         """Parse the words, after looking for what LightningCLI would take in silence."""
         if not isinstance(args, list):
             raise TypeError("the command line is given as a list of words")
-        words = _with_configs_found(args)
-        _check_order(words)
+        words = with_configs_found(args)
+        check_order(words)
         if words[0] in _FROM_CHECKPOINT and not {"-h", "--help", "--print_config"} & set(words):
             words = self._with_checkpoint(words)
-        given = _option(words, "--ckpt_path")
+        given = option(words, "--ckpt_path")
         if words[0] == "fit" and given is not None and given not in RUN_CHECKPOINTS:
             # LightningCLI itself reads it, before anything can be said about it.
             path = sound_checkpoint(given, Path())
-            words = _replace_option(words, "--ckpt_path", str(path))
+            words = replace_option(words, "--ckpt_path", str(path))
         with warnings.catch_warnings():
             # Lightning warns where a program passes words and has some of its own.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -353,8 +275,8 @@ class DetectorCLI(LightningCLI):
     def _with_checkpoint(self, words: Sequence[str]) -> list[str]:
         """Take what a checkpoint remembers of its data for options that are not given."""
         subcommand = words[0]
-        given = _option(words, "--ckpt_path")
-        run = Path(_option(words, "--trainer.default_root_dir") or DEFAULT_RUN)
+        given = option(words, "--ckpt_path")
+        run = Path(option(words, "--trainer.default_root_dir") or DEFAULT_RUN)
         if given is None:
             raise CheckpointError(
                 f"{subcommand} needs a checkpoint, else it would score with random weights: write "
@@ -374,13 +296,14 @@ class DetectorCLI(LightningCLI):
             parser.set_defaults({"verbose": False})  # the table of ResultsWriter says more
         if path.parent.name == CHECKPOINTS:
             parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
-        return _replace_option(words, "--ckpt_path", str(path))
+        return replace_option(words, "--ckpt_path", str(path))
 
 
-class _RunConfig(SaveConfigCallback):
+class RunConfig(SaveConfigCallback):
     """Writes the whole configuration of a training into its run folder."""
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
+        """Write the file, on the first process of a fit."""
         if stage == "fit" and trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "config.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -406,65 +329,3 @@ def _missing_package(error: BaseException | None) -> str | None:
 
 def _checkpoints_folder(run: str) -> str:
     return str(Path(run) / CHECKPOINTS)
-
-
-def _check_order(words: Sequence[str]) -> None:
-    earlier = ""
-    for word in words[1:]:
-        if word in ("--config", "-c") or word.startswith("--config="):
-            if earlier:
-                raise ConfigurationError(
-                    f"--config stands after {earlier}, which it would override in silence: write "
-                    f"deepfake-mtl {words[0]} --config FILE ... first, other options after it"
-                )
-        elif word.startswith("--"):
-            earlier = word.split("=", 1)[0]
-
-
-def _with_configs_found(words: Sequence[str]) -> list[str]:
-    found = list(words)
-    for position, word in enumerate(words):
-        if word in ("--config", "-c") and position + 1 < len(words):
-            found[position + 1] = find_config(words[position + 1])
-        elif word.startswith("--config="):
-            found[position] = "--config=" + find_config(word.removeprefix("--config="))
-    return found
-
-
-def _option(words: Sequence[str], name: str) -> str | None:
-    value = None
-    for position, word in enumerate(words):
-        if word == name and position + 1 < len(words):
-            value = words[position + 1]
-        elif word.startswith(f"{name}="):
-            value = word.split("=", 1)[1]
-    return value
-
-
-def _replace_option(words: Sequence[str], name: str, value: str) -> list[str]:
-    replaced = []
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word == name:
-            skip = True
-        elif not word.startswith(f"{name}="):
-            replaced.append(word)
-    return [*replaced, f"{name}={value}"]
-
-
-def _quieten() -> None:
-    """Silence advice that does not apply, so that what is printed is worth reading."""
-    for message in (
-        ".*does not have many workers.*",
-        ".*The number of training batches.*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: (
-            "litlogger" not in record.getMessage() and "lightning.ai" not in record.getMessage()
-        )
-    )

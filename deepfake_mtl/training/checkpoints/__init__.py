@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from deepfake_mtl.util.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from deepfake_mtl.checkpoints.best import BestCheckpoint
-    from deepfake_mtl.checkpoints.files import WholeCheckpointIO
-    from deepfake_mtl.checkpoints.last import LastCheckpoint
-    from deepfake_mtl.checkpoints.random_states import RandomStates
+    from deepfake_mtl.training.checkpoints.best import BestCheckpoint
+    from deepfake_mtl.training.checkpoints.files import WholeCheckpointIO
+    from deepfake_mtl.training.checkpoints.last import LastCheckpoint
+    from deepfake_mtl.training.checkpoints.random_states import RandomStates
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,

@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from deepfake_mtl.callbacks import GradientConflictMonitor
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationContrast, ManipulationCrossEntropy
+from deepfake_mtl.training.callbacks import GradientConflictMonitor
 from tests.worlds import Clips, TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4, 1]

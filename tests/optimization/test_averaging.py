@@ -10,10 +10,10 @@ from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 
-from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks import BinaryContrast, ManipulationCrossEntropy, MoCoSettings
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 2, 0, 4, 3] * 2

@@ -15,7 +15,7 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights
-from deepfake_mtl.optimization import StepSchedule, build_optimizer, build_schedule
+from deepfake_mtl.optimization.optimizers import StepSchedule, build_optimizer, build_schedule
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
 from tests.worlds import TINY, TinyEncoder, loader, trainer
 

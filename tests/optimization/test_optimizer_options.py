@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch.optim.lr_scheduler import StepLR
 
-from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 2, 3]  # two steps of an epoch

@@ -14,8 +14,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from deepfake_mtl.checkpoints.files import CHECKPOINTS, LAST, keep_previous
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.training.checkpoints.files import CHECKPOINTS, LAST, keep_previous
 from deepfake_mtl.util.processes import stopping_signals
 
 _log = logging.getLogger(__name__)

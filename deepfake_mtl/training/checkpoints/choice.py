@@ -8,8 +8,8 @@ from typing import Final
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
-from deepfake_mtl.checkpoints.files import CHECKPOINTS, LAST, PREVIOUS, check_checkpoint
 from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.training.checkpoints.files import CHECKPOINTS, LAST, PREVIOUS, check_checkpoint
 
 RUN_CHECKPOINTS: Final = ("best", "last")
 """Names by which the command line knows the checkpoints of a run folder."""

@@ -12,11 +12,11 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from deepfake_mtl import precision as precisions
 from deepfake_mtl.cli import main
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.precision import (
+from deepfake_mtl.optimization import precision as precisions
+from deepfake_mtl.optimization.precision import (
     PRECISION,
     bf16_ratio,
     check_ranks_agree,
@@ -30,8 +30,8 @@ from deepfake_mtl.tasks import (
     MoCoSettings,
     Task,
 )
-from tests.test_callbacks import scaled_half
 from tests.test_cli import error_of, fit_words
+from tests.training.test_callbacks import scaled_half
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 0, 2, 3, 0, 4, 1]

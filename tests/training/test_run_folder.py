@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.run_folder import check_labels, is_tested, results_folder, set_aside
+from deepfake_mtl.training.run_folder import check_labels, is_tested, results_folder, set_aside
 
 
 def about(**changes: Any) -> dict[str, Any]:

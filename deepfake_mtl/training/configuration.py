@@ -7,7 +7,7 @@ from deepfake_mtl.errors import ConfigurationError
 
 def configs_folder() -> Path:
     """Return the folder of the library's configuration files, in an installation or a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 

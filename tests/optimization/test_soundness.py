@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from deepfake_mtl.checkpoints.last import LastCheckpoint
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, DivergenceError
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1] * 8  # eight steps of four clips

@@ -1,7 +1,7 @@
 """What version 0.1.0 of 25 November 2026 wrote, whose detector had no network of its own.
 
-`tests/older` holds a checkpoint of a training of two epochs with averaged weights, the folder that
-was exported from it, and what both gave for the clips below.
+`tests/fixtures/averaged` holds a checkpoint of a training of two epochs with averaged weights, the
+folder that was exported from it, and what both gave for the clips below.
 """
 
 import json
@@ -18,7 +18,7 @@ from deepfake_mtl.inference.loading import load_detector
 from deepfake_mtl.network import MultiTaskNetwork
 from tests.worlds import TINY, TinyEncoder
 
-OLDER = Path(__file__).parent.parent / "older"
+OLDER = Path(__file__).parents[1] / "fixtures" / "averaged"
 CHECKPOINT = OLDER / "detector.ckpt"
 SCORES = json.loads((OLDER / "scores.json").read_text())
 TASKS = [

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepfake_mtl.checkpoints.choice import requeued_checkpoint, sound_checkpoint
-from deepfake_mtl.checkpoints.files import WholeCheckpointIO, check_checkpoint, keep_previous
 from deepfake_mtl.errors import CheckpointError, CorpusError
+from deepfake_mtl.training.checkpoints.choice import requeued_checkpoint, sound_checkpoint
+from deepfake_mtl.training.checkpoints.files import (
+    WholeCheckpointIO,
+    check_checkpoint,
+    keep_previous,
+)
 
 
 def content(step: int) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Optimizers, schedules and precision, and what keeps a training sound."""

@@ -1,0 +1,1 @@
+"""How a detector is trained and tested: the command line, callbacks and checkpoints."""
