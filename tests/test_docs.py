@@ -187,3 +187,19 @@ def test_the_changelog_names_the_versions_of_formats() -> None:
         "config.json": description.CONFIG_VERSION,
         "synthetic.json": config.WORLD_VERSION,
     }
+
+
+def test_what_pages_import_is_there() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [
+        (page.name, module, name.strip())
+        for page in pages
+        for module, names in re.findall(
+            r"^from (deepfake_mtl[\w.]*) import (\([^)]*\)|[^\n]*)", page.read_text(), re.MULTILINE
+        )
+        for name in names.strip("()").split(",")
+        if name.strip()
+    ]
+    assert len(found) > 20
+    missing = [each for each in found if not hasattr(import_module(each[1]), each[2])]
+    assert not missing
