@@ -62,7 +62,7 @@ class Detector(EvaluationModule):
         optimizer: ``adam`` or ``adamw`` (assumption: Adam, as CoCLR), or any class such as
             `torch.optim.SGD`, which is called with parameter groups and the learning rate.
         learning_rate: Peak learning rate (assumption: 1e-3, as CoCLR).
-        head_learning_rate: That of the tasks' layers, their heads, projections and probes; None
+        head_learning_rate: Learning rate of the tasks' layers (heads, projections and probes); None
             takes `learning_rate`, also after that has changed. On an encoder from scratch a tenth
             keeps them alive and their gradients steady until the encoder has found something; see
             `deepfake_mtl.models.MLPHead`.

@@ -33,7 +33,7 @@ def read_text(
         undecodable: What to do about bytes that are not text; see `decode`.
 
     Raises:
-        DeepfakeMTLError: Of type `error`: it is missing, or is not text.
+        DeepfakeMTLError: An error of type `error`: it is missing, or is not text.
     """
     try:
         content = path.read_bytes()
@@ -60,7 +60,7 @@ def decode(
             system keeps them in the names of files.
 
     Raises:
-        DeepfakeMTLError: Of type `error`: it is not text; the message names the line.
+        DeepfakeMTLError: An error of type `error`: it is not text; the message names the line.
     """
     mark, encoding = next((each for each in _MARKS if content.startswith(each[0])), (b"", "UTF-8"))
     content = content.removeprefix(mark)
@@ -93,7 +93,7 @@ def read_lines(
         Of each line the file and its number, for messages, and the text.
 
     Raises:
-        DeepfakeMTLError: As of `read_text`, like the arguments.
+        DeepfakeMTLError: The errors of `read_text`.
     """
     # Not splitlines(), which also splits at characters that may stand in the name of a file.
     lines = read_text(path, remedy, error, undecodable).replace("\r\n", "\n").replace("\r", "\n")
@@ -108,7 +108,7 @@ def read_json(path: Path, remedy: str, error: type[DeepfakeMTLError] = CorpusErr
     """Read a JSON file.
 
     Raises:
-        DeepfakeMTLError: As of `read_text`, like the arguments; or it is not JSON.
+        DeepfakeMTLError: The errors of `read_text`; or it is not JSON.
     """
     text = read_text(path, remedy, error)
     try:

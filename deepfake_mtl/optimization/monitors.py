@@ -17,7 +17,7 @@ def refuse_unknown(trainer: pl.Trainer, names: Container[str], prefixes: tuple[s
     Nothing is refused where a callback from elsewhere may log further ones.
 
     Args:
-        trainer: Of the training.
+        trainer: Trainer of the training.
         names: The metrics that the module logs.
         prefixes: With what others begin that it logs.
 
@@ -39,7 +39,7 @@ def refuse_missing(trainer: pl.Trainer, missing: Collection[str], reason: str) -
     """Refuse to compare a metric that does not exist: it would be best for ever, or end the run.
 
     Args:
-        trainer: Of the training.
+        trainer: Trainer of the training.
         missing: Names of metrics that are not numbers.
         reason: Why.
 

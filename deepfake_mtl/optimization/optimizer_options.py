@@ -35,8 +35,8 @@ def apply_options(
     schedule stay as restored. Where nothing was changed, nothing changes.
 
     Args:
-        optimizers: As restored.
-        schedules: Likewise.
+        optimizers: Optimizers as restored.
+        schedules: Schedules as restored.
         configured: What `options_of` returned before.
 
     Returns:

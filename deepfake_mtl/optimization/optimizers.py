@@ -45,7 +45,7 @@ class Optimization:
     Attributes:
         optimizer: Name of the optimizer, or what makes one.
         learning_rate: Peak learning rate.
-        head_learning_rate: That of the tasks' layers; None takes `learning_rate`.
+        head_learning_rate: Learning rate of the tasks' layers; None takes `learning_rate`.
         weight_decay: Weight decay of all parameters but those of the balance.
         warmup_steps: Optimizer steps in which the learning rate rises linearly.
         schedule: Name of the schedule of learning rates, or what makes one.
@@ -86,8 +86,8 @@ class Optimization:
         Args:
             parameters: All parameters, of which those that are frozen are left out, and those of no
                 other group go with the encoders.
-            heads: Those of the tasks.
-            balance: Those of the loss balance, which do not decay.
+            heads: Parameters of the tasks.
+            balance: Parameters of the loss balance, which do not decay.
             steps: Steps of the whole training; infinite where nothing ends it.
             manual: Whether the steps are made by hand, so that no schedule is told a metric.
 
@@ -150,8 +150,8 @@ def build_optimizer(
         optimizer: A name, or what makes one.
         groups: Parameters; a group may have a learning rate or weight decay of its own. Empty
             groups are left out.
-        learning_rate: That of groups without one.
-        weight_decay: Likewise, also for groups that are added later.
+        learning_rate: Learning rate of groups without one.
+        weight_decay: Weight decay of these, also for groups that are added later.
 
     Raises:
         ConfigurationError: The name is unknown, weight decay is given twice or is not known to the

@@ -172,7 +172,7 @@ def check_precision(precision: str, asked: str | None = None) -> None:
     """Refuse a precision in which a detector learns badly or not at all.
 
     Args:
-        precision: That of the trainer.
+        precision: Precision of the trainer.
         asked: What was asked for, of which Lightning may have made something else.
 
     Raises:

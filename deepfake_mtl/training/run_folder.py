@@ -30,8 +30,8 @@ def results_folder(run: Path, test_on: str | None, degradation: str | None) -> P
 
     Args:
         run: The run folder.
-        test_on: As of the datamodule.
-        degradation: Likewise.
+        test_on: Corpus of the test; see `DeepfakeDataModule`.
+        degradation: Treatment of the clips of the test, likewise.
     """
     if test_on is not None:
         run = run / "tests" / _label(test_on)
@@ -86,9 +86,9 @@ def is_tested(run: Path, test_on: str | None, degradation: str | None = None) ->
     """Return whether the results of a test are there, and are of the corpus in that folder.
 
     Args:
-        run: As of `results_folder`, like the others.
+        run: The run folder.
         test_on: The corpus; None where any is meant, such as that of the training.
-        degradation: As of the datamodule.
+        degradation: Treatment of the clips of the test; see `DeepfakeDataModule`.
     """
     results = read_results(results_folder(run, test_on, degradation))
     if results is None:

@@ -17,10 +17,10 @@ class DetectorTrainer(Trainer):
         precision: Any of Lightning's names, or ``auto``: ``bf16-mixed`` where a probe shows it
             faster than float32 on this device, else ``32-true``.
         limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
-        limit_val_batches: Likewise, of a validation.
-        limit_test_batches: Likewise, of a test.
-        limit_predict_batches: Likewise, of a prediction.
-        **options: As of Lightning's Trainer.
+        limit_val_batches: Number or share of the batches of a validation.
+        limit_test_batches: Number or share of the batches of a test.
+        limit_predict_batches: Number or share of the batches of a prediction.
+        **options: Further options of Lightning's Trainer.
     """
 
     def __init__(

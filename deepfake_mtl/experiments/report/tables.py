@@ -77,7 +77,7 @@ class Table:
 
     Attributes:
         metric: Which one.
-        of: Of which videos.
+        of: Videos that the table is of.
         folds: The columns; None is the mean over the folds.
         rows: For each configuration an entry a column.
         is_tested: Whether differences from the best were tested.

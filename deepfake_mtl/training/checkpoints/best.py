@@ -30,16 +30,16 @@ class BestCheckpoint(ModelCheckpoint):
     only.
 
     Args:
-        dirpath: As of `ModelCheckpoint`, like the others.
+        dirpath: Folder of the checkpoints; see `ModelCheckpoint`.
         filename: Name of what is written, without its ending; None for the above. Several files
-            need names of their own: a pattern with ``{epoch}``, ``{step}`` or a logged figure.
-        monitor: See there.
+            need names of their own: a pattern with ``{epoch}``, ``{step}`` or a logged metric.
+        monitor: Name of the logged metric that decides.
         save_top_k: Number of checkpoints to keep.
-        mode: Whether the best figure is the greatest (``max``) or the least (``min``).
-        auto_insert_metric_name: See there.
+        mode: Whether the best value is the greatest (``max``) or the least (``min``).
+        auto_insert_metric_name: Whether names of files hold those of metrics.
         enable_version_counter: Whether a file whose name is taken gets another; always so where
             several are kept under names of your own.
-        **options: See there.
+        **options: Further options of `ModelCheckpoint`.
 
     Raises:
         ConfigurationError: There is no such number of checkpoints, or several are to be kept under
