@@ -22,9 +22,9 @@ from reading import decord, ours, torchcodec
 from tqdm import tqdm
 
 from deepfake_mtl.cli import main as deepfake_mtl
-from deepfake_mtl.data.crop_files import read_crops, read_header
 from deepfake_mtl.data.records import VideoRecord
-from deepfake_mtl.data.store import FaceStore
+from deepfake_mtl.data.store.crop_files import read_crops, read_header
+from deepfake_mtl.data.store.index import FaceStore
 
 LENGTH = 32
 PNG_LEVELS = {"PNG folder, OpenCV's default": None, "PNG folder, compression 1": 1}

@@ -30,7 +30,7 @@ from deepfake_mtl.data.corpora import (
     open_corpus,
 )
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.dataset_statistics import describe_training
 from deepfake_mtl.data.degradations import Degraded
 from deepfake_mtl.data.loading import ClipLoader, EpochPlace, TrainingLoader
 from deepfake_mtl.data.missing import OnMissing
@@ -39,8 +39,9 @@ from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, Video
 from deepfake_mtl.data.sampling import BalancedSampler, FixedDraws, ShardSampler, mixed_order
 from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
-from deepfake_mtl.data.store import FaceStore, is_store
-from deepfake_mtl.data.training_facts import describe_training
+from deepfake_mtl.data.store.crop_settings import CropSettings
+from deepfake_mtl.data.store.folder import is_store
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.data.transforms import (
     Augmentation,
     AugmentationSettings,

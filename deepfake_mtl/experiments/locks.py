@@ -21,8 +21,8 @@ from typing import Final
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.util.atomic import open_whole
 
 _RUN: Final = ".running"
 _COMMAND: Final = ".working"

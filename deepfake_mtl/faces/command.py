@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deepfake_mtl.data.corpora import CORPORA, FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.base import NATIVE
 from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
-from deepfake_mtl.data.crop_settings import CODECS, DETECTORS, CropSettings
+from deepfake_mtl.data.store.crop_settings import CODECS, DETECTORS, CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.util.machine import usable_cores
 
@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0, or 1 if videos had to be left out or are missing."""
-    from deepfake_mtl.data.store import FaceStore
+    from deepfake_mtl.data.store.index import FaceStore
     from deepfake_mtl.faces.contact_sheet import contact_sheet
     from deepfake_mtl.faces.outcomes import summarise
     from deepfake_mtl.faces.preparation import prepare

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_files import probe_crops, read_crops
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.store.crop_files import probe_crops, read_crops
 from deepfake_mtl.util.contact_sheets import blank, save_picture, write_text
 
 

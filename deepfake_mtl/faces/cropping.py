@@ -11,19 +11,19 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_files import count_masks, read_header, write_crops
-from deepfake_mtl.data.crop_header import CropHeader
-from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.store.crop_files import count_masks, read_header, write_crops
+from deepfake_mtl.data.store.crop_header import CropHeader
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.data.video import Frame, iterate_frames, probe
 from deepfake_mtl.data.video.colours import Window
-from deepfake_mtl.data.whole_files import is_there
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.crops import covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
 from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at, track_settings
+from deepfake_mtl.util.atomic import is_there
 
 _KEPT_BYTES: Final = 400_000_000
 """Of pictures around faces that a process keeps, so as not to decode a video twice."""

@@ -14,22 +14,15 @@ import cv2
 from tqdm import tqdm
 
 from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
-from deepfake_mtl.data.crop_files import estimate_bytes, read_header
-from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.shortcuts import check_shortcuts
-from deepfake_mtl.data.store import (
-    StoreInfo,
-    check_store,
-    create_store,
-    crops_path,
-    write_index,
-    write_test_list,
-)
-from deepfake_mtl.data.store_upkeep import lock_store, match_corpus, remove_unfinished
+from deepfake_mtl.data.store.crop_files import estimate_bytes, read_header
+from deepfake_mtl.data.store.crop_header import CropHeader
+from deepfake_mtl.data.store.folder import StoreInfo, check_store, create_store, crops_path
+from deepfake_mtl.data.store.index import write_index, write_test_list
+from deepfake_mtl.data.store.upkeep import lock_store, match_corpus, remove_unfinished
 from deepfake_mtl.data.video import VideoInfo, probe
-from deepfake_mtl.data.whole_files import is_there, open_whole
 from deepfake_mtl.errors import ConfigurationError, CorpusError, FileNameError, VideoError
 from deepfake_mtl.faces.cropping import (
     CropJob,
@@ -40,6 +33,7 @@ from deepfake_mtl.faces.cropping import (
     is_of_source,
 )
 from deepfake_mtl.faces.outcomes import GONE, NOT_THERE, Outcome, write_report
+from deepfake_mtl.util.atomic import is_there, open_whole
 from deepfake_mtl.util.memory import keep_freed_memory
 from deepfake_mtl.util.processes import end_with_parent
 

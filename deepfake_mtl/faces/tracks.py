@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepfake_mtl import __version__
-from deepfake_mtl.data.crop_settings import REVISION
+from deepfake_mtl.data.store.crop_settings import REVISION
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet, find_detector_model

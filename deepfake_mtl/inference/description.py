@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from deepfake_mtl.data.clip_positions import ClipPositions
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 
 FORMAT: Final = "deepfake-mtl-detector"
@@ -31,7 +31,7 @@ class Description:
         threshold: What was best on validation videos.
         corpus: ``name``, ``compression`` and ``synthetic``; None where the checkpoint does not say,
             as those of older versions.
-        videos: See `deepfake_mtl.data.training_facts.describe_training`; None likewise.
+        videos: See `deepfake_mtl.data.dataset_statistics.describe_training`; None likewise.
         metrics: Figures of its test; None where there was none.
         labels: Names of the classes of each readout.
         version: Of this library, that wrote it.

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepfake_mtl import __version__
-from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.protocol import data_state
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.models.checkpoint_files import load_checkpoint

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_files import as_stored
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_files import as_stored
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.data.transforms import EvaluationTransform
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.crops import covered, crop_frame

@@ -18,8 +18,8 @@ import torch
 import yaml
 
 from deepfake_mtl.cli import main
-from deepfake_mtl.data.crop_files import count_masks, read_crops, read_masks, verify
-from deepfake_mtl.data.store import FaceStore
+from deepfake_mtl.data.store.crop_files import count_masks, read_crops, read_masks, verify
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.evaluation.predictions import read_predictions
 from deepfake_mtl.inference.loading import load_detector
 

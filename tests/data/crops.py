@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from deepfake_mtl.data.crop_files import write_crops
-from deepfake_mtl.data.crop_header import CropHeader
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_files import write_crops
+from deepfake_mtl.data.store.crop_header import CropHeader
+from deepfake_mtl.data.store.crop_settings import CropSettings
 
 
 def make_settings(codec="jpeg95", size=16, **others):

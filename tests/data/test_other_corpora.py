@@ -7,10 +7,10 @@ import pytest
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.corpora import CORPORA, VideoCorpus, open_corpus
-from deepfake_mtl.data.crop_files import read_header
-from deepfake_mtl.data.crop_header import CropHeader
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
-from deepfake_mtl.data.store import FaceStore
+from deepfake_mtl.data.store.crop_files import read_header
+from deepfake_mtl.data.store.crop_header import CropHeader
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.errors import CorpusError, SplitError
 from tests.conftest import shared_path, write_splits
 from tests.data.videos import frame_pattern, write_video

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from deepfake_mtl.data.corpora import open_corpus
 from deepfake_mtl.data.splits import read_splits
-from deepfake_mtl.data.store import FaceStore, StoreInfo, create_store
+from deepfake_mtl.data.store.folder import StoreInfo, create_store
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.data.text_files import decode, read_lines
 from deepfake_mtl.errors import ConfigurationError, CorpusError, DeepfakeMTLError, SplitError
 from deepfake_mtl.faces.box_files import read_boxes

@@ -14,10 +14,16 @@ import psutil
 import pytest
 
 from deepfake_mtl.cli import main
-from deepfake_mtl.data.crop_files import probe_crops, read_crops, read_header, read_masks, verify
-from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.records import VideoRecord
-from deepfake_mtl.data.store import FaceStore
+from deepfake_mtl.data.store.crop_files import (
+    probe_crops,
+    read_crops,
+    read_header,
+    read_masks,
+    verify,
+)
+from deepfake_mtl.data.store.crop_settings import CropSettings
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.data.video import Frame, iterate_frames, read_clip
 from deepfake_mtl.faces import cropping, preparation
 from deepfake_mtl.faces.boxes import Detections

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.crop_files import read_header, read_masks, verify
-from deepfake_mtl.data.crop_settings import CropSettings
 from deepfake_mtl.data.records import MANIPULATIONS
-from deepfake_mtl.data.store import FaceStore
-from deepfake_mtl.data.store_upkeep import lock_store
+from deepfake_mtl.data.store.crop_files import read_header, read_masks, verify
+from deepfake_mtl.data.store.crop_settings import CropSettings
+from deepfake_mtl.data.store.index import FaceStore
+from deepfake_mtl.data.store.upkeep import lock_store
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 from deepfake_mtl.faces import preparation
 from tests.conftest import video_path

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.models import Encoder
 from deepfake_mtl.network import MultiTaskNetwork

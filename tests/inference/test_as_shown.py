@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepfake_mtl.cli import main
-from deepfake_mtl.data.crop_files import read_crops, read_header
+from deepfake_mtl.data.store.crop_files import read_crops, read_header
 from deepfake_mtl.data.video import iterate_frames, probe, read_clip
 from deepfake_mtl.inference import DetectOptions, VideoDetector
 from deepfake_mtl.inference.report.annotate import annotate

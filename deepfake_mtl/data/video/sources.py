@@ -12,8 +12,8 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_files import probe_crops, read_crops
-from deepfake_mtl.data.crop_format import SUFFIX
+from deepfake_mtl.data.store.crop_files import probe_crops, read_crops
+from deepfake_mtl.data.store.crop_format import SUFFIX
 from deepfake_mtl.data.video.container import count_by_index, open_video
 from deepfake_mtl.data.video.counting import is_counted, timeline_of
 from deepfake_mtl.data.video.decoding import ClipDecoder, Decoder, OrderContradictedError

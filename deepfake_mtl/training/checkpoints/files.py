@@ -10,9 +10,9 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from deepfake_mtl.data.whole_files import named_errors, open_whole
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
+from deepfake_mtl.util.atomic import named_errors, open_whole
 from deepfake_mtl.util.files import replace
 
 CHECKPOINTS: Final = "checkpoints"

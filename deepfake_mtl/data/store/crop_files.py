@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_format import (
+from deepfake_mtl.data.json_values import to_json
+from deepfake_mtl.data.store.crop_format import (
     ENTRY,
     PREFIX,
     REMEDY,
@@ -26,12 +27,11 @@ from deepfake_mtl.data.crop_format import (
     read_entries,
     read_into,
 )
-from deepfake_mtl.data.crop_header import CropHeader
-from deepfake_mtl.data.crop_settings import Codec, CropSettings
-from deepfake_mtl.data.json_values import to_json
+from deepfake_mtl.data.store.crop_header import CropHeader
+from deepfake_mtl.data.store.crop_settings import Codec, CropSettings
 from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
-from deepfake_mtl.data.whole_files import open_whole
 from deepfake_mtl.errors import ConfigurationError, VideoError
+from deepfake_mtl.util.atomic import open_whole
 
 # Chroma at half the resolution: see docs/store.md for what that costs. Tables of Huffman codes made
 # for each frame would save 7 % of the bytes and take 2.7 times as long. The rest are defaults that

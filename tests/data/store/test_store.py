@@ -11,16 +11,10 @@ import pytest
 
 from deepfake_mtl.data.clips import EvaluationClips, probe_videos
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.crop_files import read_crops, write_crops
-from deepfake_mtl.data.store import (
-    FaceStore,
-    StoreInfo,
-    create_store,
-    crops_path,
-    is_store,
-    write_index,
-)
-from deepfake_mtl.data.store_upkeep import remove_unfinished
+from deepfake_mtl.data.store.crop_files import read_crops, write_crops
+from deepfake_mtl.data.store.folder import StoreInfo, create_store, crops_path, is_store
+from deepfake_mtl.data.store.index import FaceStore, write_index
+from deepfake_mtl.data.store.upkeep import remove_unfinished
 from deepfake_mtl.data.transforms import EvaluationTransform
 from deepfake_mtl.errors import CorpusError, DeepfakeMTLError, VideoError
 from tests.data.crops import make_header, make_settings, write

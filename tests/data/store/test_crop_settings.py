@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from deepfake_mtl.data.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from tests.data.crops import make_settings
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from deepfake_mtl.data.crop_files import (
+from deepfake_mtl.data.store.crop_files import (
     estimate_bytes,
     probe_crops,
     read_crops,
@@ -21,13 +21,13 @@ from deepfake_mtl.data.crop_files import (
     verify,
     write_crops,
 )
-from deepfake_mtl.data.crop_settings import CODECS
+from deepfake_mtl.data.store.crop_settings import CODECS
 from deepfake_mtl.data.video import probe, read_clip
 from deepfake_mtl.errors import ConfigurationError, CorpusError, VideoError
 from tests.data.crops import make_header, make_settings, masks_of, write
 from tests.data.videos import frame_pattern
 
-PAGE = Path(__file__).parents[2] / "docs" / "store.md"
+PAGE = Path(__file__).parents[3] / "docs" / "store.md"
 
 
 def smooth(count, size, seed):

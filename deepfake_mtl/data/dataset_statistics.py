@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from deepfake_mtl.data.crop_files import read_header
-from deepfake_mtl.data.crop_format import SUFFIX
 from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.store.crop_files import read_header
+from deepfake_mtl.data.store.crop_format import SUFFIX
 from deepfake_mtl.data.video_info import VideoInfo
 from deepfake_mtl.errors import VideoError
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.data.crop_settings import CODECS, Codec
+from deepfake_mtl.data.store.crop_settings import CODECS, Codec
 from deepfake_mtl.errors import VideoError
 
 SUFFIX: Final = ".crops"

@@ -1,0 +1,1 @@
+"""The file format of face crops, and the folder of such files that is a store."""
