@@ -10,6 +10,8 @@ library are tested against it by ``tests/compatibility/test_first.py``. Paths ar
 the files name no folder of the machine.
 """
 
+# ruff: noqa: I001 (the modules are those of that commit)
+
 import csv
 import json
 import lzma
