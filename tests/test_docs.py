@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from deepfake_mtl.data.store import crop_format
 from deepfake_mtl.evaluation import results
 from deepfake_mtl.experiments import files
 from deepfake_mtl.experiments.report import content
@@ -177,6 +178,7 @@ def test_every_public_name_has_its_page() -> None:
 
 def test_the_changelog_names_the_versions_of_formats() -> None:
     page = (ROOT / "docs" / "changelog.md").read_text(encoding="utf-8")
+    assert f"store.json` of a [store](store.md) | {crop_format.VERSION} |" in page
     named = dict(re.findall(r"^\| `(\w+\.json)` .*\| (\d+) \|", page, re.MULTILINE))
     assert {name: int(version) for name, version in named.items()} == {
         "results.json": results.SCHEMA_VERSION,
