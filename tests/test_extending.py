@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deepfake_mtl import VideoDetector
 from deepfake_mtl.cli import main
+from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.tasks import CrossEntropyTask, Features, TaskStep
 from tests.test_cli import CONFIG
 from tests.worlds import TINY
@@ -103,6 +104,19 @@ def test_a_corpus_of_ones_own_is_tested_on(
     (results,) = run.glob("tests/*phones*/results.json")
     counts = json.loads(results.read_text())["counts"]
     assert counts["test"] == {"real": 2, "fake": 1}
+    store = tmp_path / "store"
+    words = [
+        "prepare",
+        str(tmp_path / "phones"),
+        "--corpus=my_parts.corpus.Phones",
+        f"--out={store}",
+    ]
+    assert main([*words, "--detector=center", "--size=32", "--workers=1"]) == 0
+    assert [record.key for record in FaceStore(store).index()] == [
+        "phones/original/native/a_real",
+        "phones/original/native/b_real",
+        "phones/Phones/native/a_fake",
+    ]
 
 
 def test_parts_of_ones_own_are_exported(

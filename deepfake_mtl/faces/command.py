@@ -34,9 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--corpus",
-        choices=tuple(CORPORA),
         default=FaceForensics.name,
-        help="which corpus it is (default: %(default)s)",
+        metavar="NAME",
+        help=f"which corpus it is: {', '.join(CORPORA)}, or the class path of a reader of your own"
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--compression",
