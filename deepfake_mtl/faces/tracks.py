@@ -6,7 +6,7 @@ Needs NumPy only.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
-
-_Array: TypeAlias = NDArray[np.float64]
+from deepfake_mtl.faces.smoothing import Array, limit_slope, reach_of, smooth, without_outliers
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Subject:
             first found, after it was last found, and while it was gone; bool of shape (F,).
     """
 
-    squares: _Array
+    squares: Array
     scores: NDArray[np.float32]
     present: NDArray[np.bool_]
 
@@ -190,10 +189,10 @@ class Track:
     """
 
     numbers: list[int] = field(default_factory=list)
-    boxes: list[_Array] = field(default_factory=list)
+    boxes: list[Array] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def append(self, number: int, box: _Array, score: float) -> None:
+    def append(self, number: int, box: Array, score: float) -> None:
         """Take in where the face was found next."""
         self.numbers.append(number)
         self.boxes.append(box)
@@ -204,7 +203,7 @@ class Track:
         sides = [_side(box) for box in self.boxes]
         return float(np.dot(self.scores, sides))
 
-    def expected(self, number: int) -> _Array:
+    def expected(self, number: int) -> Array:
         """Predict the centre in a frame to come: the last motion goes on as long as it was seen."""
         last = self.boxes[-1][:2]
         if len(self.numbers) == 1:
@@ -213,7 +212,7 @@ class Track:
         ahead = min(number - self.numbers[-1], seen)
         return np.asarray(last + (last - self.boxes[-2][:2]) * (ahead / seen))
 
-    def distance(self, number: int, box: _Array, settings: TrackSettings) -> float:
+    def distance(self, number: int, box: Array, settings: TrackSettings) -> float:
         """Return how badly a box fits: 0 as expected, infinite not at all."""
         ours, theirs = (float(np.sqrt(one[2] * one[3])) for one in (self.boxes[-1], box))
         size = float(np.sqrt(ours * theirs))
@@ -226,7 +225,7 @@ class Track:
         return away + grown
 
 
-def _side(box: _Array) -> float:
+def _side(box: Array) -> float:
     return float(max(box[2], box[3]))
 
 
@@ -285,8 +284,8 @@ def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list
 
 
 def steady_squares(
-    numbers: Sequence[int], boxes: Sequence[_Array], settings: TrackSettings
-) -> _Array:
+    numbers: Sequence[int], boxes: Sequence[Array], settings: TrackSettings
+) -> Array:
     """Return the squares of a face from the first to the last frame in which it was found.
 
     A square depends on boxes `smoothing_reach` away and nearer, and on the two boxes next to those;
@@ -302,21 +301,17 @@ def steady_squares(
     """
     places = np.array(boxes)
     values = np.column_stack([places[:, :2], np.log(places[:, 2:].max(axis=1))])
-    values = np.column_stack([_without_outliers(column) for column in values.T])
+    values = np.column_stack([without_outliers(column) for column in values.T])
     every = np.arange(numbers[0], numbers[-1] + 1)
     x, y, side = (np.interp(every, numbers, column) for column in values.T)
-    x, y = (_smooth(column, settings.centre_smoothing) for column in (x, y))
-    side = _limit(_smooth(side, settings.side_smoothing), float(np.log1p(settings.zoom)))
+    x, y = (smooth(column, settings.centre_smoothing) for column in (x, y))
+    side = limit_slope(smooth(side, settings.side_smoothing), float(np.log1p(settings.zoom)))
     return np.column_stack([x, y, np.exp(side)])
 
 
 def smoothing_reach(settings: TrackSettings) -> int:
     """Return from how many frames away a box has a say in a square."""
-    return max(_reach(settings.centre_smoothing), _reach(settings.side_smoothing))
-
-
-def _reach(deviation: float) -> int:
-    return max(int(np.ceil(3 * deviation)), 1)
+    return max(reach_of(settings.centre_smoothing), reach_of(settings.side_smoothing))
 
 
 def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
@@ -332,41 +327,3 @@ def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
         if last - first <= settings.gap:
             present[first:last] = True
     return Subject(squares, scores, present)
-
-
-def _without_outliers(values: _Array) -> _Array:
-    """Take the running median of three, with Tukey's rule at the ends: a line stays a line."""
-    if len(values) < 4:
-        return values
-    inner = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
-    first = np.median([values[0], inner[0], 3 * inner[0] - 2 * inner[1]])
-    last = np.median([values[-1], inner[-1], 3 * inner[-1] - 2 * inner[-2]])
-    return np.concatenate([[first], inner, [last]])
-
-
-def _smooth(values: _Array, deviation: float) -> _Array:
-    """Fit a line to the values around each place, with the weights of a Gaussian."""
-    if len(values) < 2:
-        return values
-    reach = _reach(deviation)
-    places = np.arange(-reach, reach + 1)
-    weights = np.exp(-0.5 * (places / deviation) ** 2)
-
-    def around(power: int, what: _Array) -> _Array:
-        """Sum over the neighbours weight times (place of the neighbour)^power times value."""
-        kernel = (weights * places**power)[::-1]
-        return np.convolve(what, kernel)[reach : reach + len(what)]
-
-    origin = values[0]  # sums of small numbers are exact
-    ones = np.ones(len(values))
-    w0, w1, w2 = (around(power, ones) for power in (0, 1, 2))
-    v0, v1 = (around(power, values - origin) for power in (0, 1))
-    return np.asarray(origin + (w2 * v0 - w1 * v1) / (w0 * w2 - w1**2))
-
-
-def _limit(values: _Array, slope: float) -> _Array:
-    """Raise values as little as makes neighbours differ by no more than a slope."""
-    ramp = slope * np.arange(len(values))
-    forward = np.maximum.accumulate(values + ramp) - ramp
-    backward = np.maximum.accumulate((values - ramp)[::-1])[::-1] + ramp
-    return np.asarray(np.maximum(forward, backward))

@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     from deepfake_mtl.models.encoder import Encoder
     from deepfake_mtl.models.folding import fold_batch_norm
     from deepfake_mtl.models.heads import MLPHead
+    from deepfake_mtl.models.load_report import LoadReport
     from deepfake_mtl.models.momentum import MomentumCopy, check_batch_norm_remedy, shuffled_forward
     from deepfake_mtl.models.mvit import MViTv2S
     from deepfake_mtl.models.queue import KeyQueue
     from deepfake_mtl.models.s3d import S3D
     from deepfake_mtl.models.video_resnet import R3D18, R2Plus1D18
-    from deepfake_mtl.models.weights import LoadReport, without_pretrained
+    from deepfake_mtl.models.weights import without_pretrained
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -21,6 +22,7 @@ else:
             "encoder": ("Encoder",),
             "folding": ("fold_batch_norm",),
             "heads": ("MLPHead",),
+            "load_report": ("LoadReport",),
             "momentum": (
                 "MomentumCopy",
                 "check_batch_norm_remedy",
@@ -33,10 +35,7 @@ else:
                 "R3D18",
                 "R2Plus1D18",
             ),
-            "weights": (
-                "LoadReport",
-                "without_pretrained",
-            ),
+            "weights": ("without_pretrained",),
         },
     )
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.models.load_report import LoadReport
 from deepfake_mtl.models.weights import (
     EXTRA_STATE,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Conventions,
     Layout,
-    LoadReport,
     Pretrained,
     load_weights,
 )

@@ -1,7 +1,5 @@
 """What an encoder starts from: pre-trained weights, told apart by the names of their tensors."""
 
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,15 +13,19 @@ from torchvision.models import WeightsEnum
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models.checkpoint_files import fetch, read_state_dict
+from deepfake_mtl.models.load_report import AT_RANDOM, AT_ZERO, LoadReport, log_report, some_of
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-EXTRA_STATE: Final = "_extra_state"  # PyTorch's name for what `get_extra_state` returns
-AT_RANDOM: Final = "at random"
-AT_ZERO: Final = "at zero"
 
-_log = logging.getLogger(__name__)
+
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+
+EXTRA_STATE: Final = "_extra_state"  # PyTorch's name for what `get_extra_state` returns
+
+
 _skip_loading: ContextVar[bool] = ContextVar("skip_loading", default=False)
+
 
 Triple = tuple[float, float, float]
 
@@ -75,23 +77,6 @@ class Conventions:
 
 PYTORCH: Final = Conventions(norm_eps=1e-5, norm_momentum=0.1)
 """ImageNet mean and deviation, and PyTorch's defaults of BatchNorm: CoCLR's conventions too."""
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every tensor of a checkpoint and of an encoder.
-
-    Args:
-        source: ``none``, or the file that was read.
-        loaded: Name in the checkpoint -> name in the encoder.
-        skipped: Name in the checkpoint -> why it was not loaded.
-        left: Name in the encoder -> what it starts from instead.
-    """
-
-    source: str
-    loaded: Mapping[str, str]
-    skipped: Mapping[str, str]
-    left: Mapping[str, str]
 
 
 @dataclass
@@ -262,7 +247,7 @@ def load_weights(
         report = _copy(translation, tensors, encoder, source=str(path), strict=strict)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    _log_report(report, encoder)
+    log_report(report, encoder)
     return report, translation.conventions
 
 
@@ -279,8 +264,8 @@ def _translate(
         if tensors.keys() & translation.tensors.keys():
             return translation
     raise CheckpointError(
-        f"nothing in it fits {encoder}: it holds {_some(list(state)) or 'no tensors'}, where "
-        f"{encoder} has {_some(list(tensors))}"
+        f"nothing in it fits {encoder}: it holds {some_of(list(state)) or 'no tensors'}, where "
+        f"{encoder} has {some_of(list(tensors))}"
     )
 
 
@@ -313,8 +298,8 @@ def _copy(
         misfits = [f"{name}: {why}" for name, why in skipped.items() if "shape" in why]
         raise CheckpointError(
             f"it fits {len(placed & tensors.keys())} of the {len(tensors)} tensors of {encoder}; "
-            f"without a match: {_some(missing)}"
-            + (f" (in the file, {_some(misfits)})" if misfits else "")
+            f"without a match: {some_of(missing)}"
+            + (f" (in the file, {some_of(misfits)})" if misfits else "")
             + ". With strict=False they start at random"
         )
     with torch.no_grad():
@@ -326,37 +311,3 @@ def _copy(
         **dict.fromkeys(missing, AT_RANDOM),
     }
     return LoadReport(source, loaded, skipped, left)
-
-
-def _log_report(report: LoadReport, encoder: str) -> None:
-    _log.info(
-        "%s: %d tensors loaded from %s",
-        encoder,
-        len(set(report.loaded.values())),
-        report.source,
-    )
-    for why in dict.fromkeys(report.skipped.values()):
-        names = [name for name, reason in report.skipped.items() if reason == why]
-        _log.info("%s: skipped, %s: %s", encoder, why, _grouped(names))
-    for how in dict.fromkeys(report.left.values()):
-        names = [name for name, start in report.left.items() if start == how]
-        level = logging.WARNING if how == AT_RANDOM else logging.INFO
-        _log.log(level, "%s: not in the file, starts %s: %s", encoder, how, _grouped(names))
-    for name, target in report.loaded.items():
-        _log.debug("%s: loaded %s as %s", encoder, name, target)
-    for name, why in report.skipped.items():
-        _log.debug("%s: skipped %s, %s", encoder, name, why)
-    for name, how in report.left.items():
-        _log.debug("%s: %s starts %s", encoder, name, how)
-
-
-def _grouped(names: Sequence[str], most: int = 6) -> str:
-    if len(names) <= most:
-        return ", ".join(names)
-    groups = Counter(".".join(name.split(".")[:2]) for name in names)
-    return _some([f"{group}.* ({count})" for group, count in groups.items()], most)
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

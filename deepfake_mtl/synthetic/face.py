@@ -1,105 +1,12 @@
 """What a person looks like: the shape of a head and everything that is painted on it."""
 
 from dataclasses import dataclass, fields
-from typing import Final
 
-import cv2
 import numpy as np
 
-from deepfake_mtl.synthetic.painting import (
-    HeadPlane,
-    Plane,
-    blur,
-    bump,
-    paint,
-    smoothstep,
-)
-
-SKIN_TONES: Final = np.array(
-    [
-        (247, 214, 190),
-        (234, 190, 158),
-        (219, 168, 130),
-        (196, 140, 102),
-        (158, 106, 74),
-        (116, 76, 54),
-        (84, 56, 42),
-    ],
-    np.float32,
-)
-HAIR_COLOURS: Final = np.array(
-    [
-        (30, 24, 22),
-        (58, 40, 28),
-        (96, 64, 40),
-        (140, 96, 56),
-        (196, 158, 100),
-        (150, 66, 34),
-        (150, 148, 146),
-    ],
-    np.float32,
-)
-IRIS_COLOURS: Final = np.array(
-    [(70, 44, 26), (96, 66, 36), (92, 120, 84), (88, 122, 150), (60, 54, 50)], np.float32
-)
-
-
-@dataclass(frozen=True)
-class FaceShape:
-    """Measures of a head in head units, and what it wears; each is drawn from its own range."""
-
-    width: float
-    jaw: float
-    eye_distance: float
-    eye_height: float
-    eye_width: float
-    eye_opening: float
-    brow_height: float
-    brow_thickness: float
-    nose_width: float
-    nose_length: float
-    mouth_height: float
-    mouth_width: float
-    lip_height: float
-    hair_line: float
-    hair_volume: float
-    hair_length: float
-    hair_part: float
-    beard: float
-    freckles: float
-    wrinkles: float
-    texture: float
-    glasses: bool
-    bald: bool
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator) -> "FaceShape":
-        """Draw the measures of somebody new."""
-        return cls(
-            width=rng.uniform(0.68, 0.82),
-            jaw=rng.uniform(0.12, 0.36),
-            eye_distance=rng.uniform(0.29, 0.35),
-            eye_height=rng.uniform(-0.13, -0.04),
-            eye_width=rng.uniform(0.14, 0.18),
-            eye_opening=rng.uniform(0.055, 0.085),
-            brow_height=rng.uniform(0.16, 0.23),
-            brow_thickness=rng.uniform(0.022, 0.05),
-            nose_width=rng.uniform(0.09, 0.145),
-            nose_length=rng.uniform(0.24, 0.33),
-            mouth_height=rng.uniform(0.53, 0.6),
-            mouth_width=rng.uniform(0.22, 0.3),
-            lip_height=rng.uniform(0.05, 0.09),
-            hair_line=rng.uniform(-0.72, -0.5),
-            hair_volume=rng.uniform(0.06, 0.2),
-            hair_length=float(rng.choice([-0.25, 0.0, 0.5, 1.15])) + rng.uniform(-0.1, 0.1),
-            hair_part=rng.uniform(-0.35, 0.35),
-            beard=float(rng.choice([0.0, 0.0, 0.25, 0.8])),
-            freckles=float(rng.choice([0.0, 0.0, 0.3, 0.8])),
-            wrinkles=rng.uniform(0.2, 1.0),
-            texture=rng.uniform(0.9, 1.3),
-            glasses=bool(rng.random() < 0.15),
-            bald=bool(rng.random() < 0.08),
-        )
+from deepfake_mtl.synthetic.complexion import HAIR_COLOURS, IRIS_COLOURS, SKIN_TONES, between
+from deepfake_mtl.synthetic.face_shape import FaceShape
+from deepfake_mtl.synthetic.painting import HeadPlane, Plane, blur, bump, paint, smoothstep
 
 
 @dataclass(frozen=True)
@@ -141,7 +48,7 @@ class FaceModel:
         # Dark skin with fair hair is rare: the darker the skin, the fewer colours to choose from.
         choices = len(HAIR_COLOURS) if tone < 3 else 2
         hair = HAIR_COLOURS[rng.integers(choices)] * rng.uniform(0.8, 1.2)
-        skin = _between(SKIN_TONES, tone) * rng.uniform(0.96, 1.04, 3).astype(np.float32)
+        skin = between(SKIN_TONES, tone) * rng.uniform(0.96, 1.04, 3).astype(np.float32)
         return _Painter(rng, plane, shape, skin, hair).finish(
             IRIS_COLOURS[rng.integers(len(IRIS_COLOURS)) if tone < 3 else 0]
         )
@@ -405,13 +312,3 @@ class _Painter:
             dtype=np.float32,
         )
         return smoothstep(1 + soft, 1 - soft, radius)
-
-
-def _between(table: Plane, position: float) -> Plane:
-    index = min(int(position), len(table) - 2)
-    return np.asarray(
-        cv2.addWeighted(
-            table[index], 1 - (position - index), table[index + 1], position - index, 0
-        ).reshape(3),
-        np.float32,
-    )

@@ -266,7 +266,7 @@ def test_a_partial_checkpoint_needs_strict_to_be_off(
     with pytest.raises(CheckpointError, match=message):
         Tiny(weights=path)
 
-    with caplog.at_level(logging.DEBUG, logger="deepfake_mtl.models.weights"):
+    with caplog.at_level(logging.DEBUG, logger="deepfake_mtl.models.load_report"):
         encoder = Tiny(weights=path, strict=False)
     assert encoder.load_report == LoadReport(
         source=path,
