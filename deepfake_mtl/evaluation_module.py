@@ -26,7 +26,7 @@ from deepfake_mtl.tasks import Task
 
 
 class EvaluationModule(pl.LightningModule):
-    """Scores videos with a network, and keeps to one fold of leaving a manipulation out.
+    """Score videos with a network, and keep to one fold of leaving a manipulation out.
 
     A batch is a `deepfake_mtl.data.datamodule.ClipBatch`, or any mapping with the same keys. The
     score of a clip is its probability of fake by the first predictor, that of a video the mean over

@@ -27,7 +27,7 @@ _NORMAL: Final = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(
 
 
 class ClipTransform(Protocol):
-    """Makes a clip of the size that the network wants."""
+    """Make a clip of the size that the network wants."""
 
     def __call__(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> NDArray[np.uint8]:
         """Transform one clip.

@@ -96,7 +96,7 @@ class _Place:
 
 
 class Cropper:
-    """Crops videos, one after the other.
+    """Crop videos, one after the other.
 
     Args:
         source: How.

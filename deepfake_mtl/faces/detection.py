@@ -37,7 +37,7 @@ _SMALLEST: Final = 32  # YuNet halves the picture five times
 
 
 class FaceDetector(Protocol):
-    """Finds the faces of a frame; frames are independent of each other."""
+    """Find the faces of a frame; frames are independent of each other."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class FaceDetector(Protocol):
 
 
 class Center:
-    """Finds one face in every frame: the largest square in its middle.
+    """Find one face in every frame: the largest square in its middle.
 
     Args:
         margin: The box is smaller than that square by this factor, so that a crop with the same

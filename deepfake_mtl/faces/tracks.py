@@ -230,7 +230,7 @@ def _side(box: Array) -> float:
 
 
 class Tracker:
-    """Links boxes to tracks, frame by frame; see `find_subject` for the rules.
+    """Link boxes to tracks, frame by frame; see `find_subject` for the rules.
 
     Args:
         settings: How to follow.

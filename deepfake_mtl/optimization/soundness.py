@@ -31,7 +31,7 @@ def not_finite(state: Mapping[str, object]) -> list[str]:
 
 
 class Soundness:
-    """Keeps weights that are not finite out of checkpoints and resumed trainings.
+    """Keep weights that are not finite out of checkpoints and resumed trainings.
 
     Args:
         module: What is trained, before any training: buffers that are not finite then, such as

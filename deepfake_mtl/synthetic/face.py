@@ -60,7 +60,7 @@ class FaceModel:
 
 
 class _Painter:
-    """Paints one head; the methods are called once each, from the bone to the hair."""
+    """Paint one head; the methods are called once each, from the bone to the hair."""
 
     def __init__(
         self,

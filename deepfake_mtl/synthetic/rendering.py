@@ -38,7 +38,7 @@ class Projection(NamedTuple):
 
 
 class HeadRenderer:
-    """Renders one head again and again.
+    """Render one head again and again.
 
     The head is a height field over a plane: an orthographic camera turns it by a few degrees, and
     each pixel finds its place on the plane by a fixed-point iteration.

@@ -300,7 +300,7 @@ class DetectorCLI(LightningCLI):
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes the whole configuration of a training into its run folder."""
+    """Write the whole configuration of a training into its run folder."""
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
         """Write the file, on the first process of a fit."""

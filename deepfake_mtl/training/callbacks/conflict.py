@@ -17,7 +17,7 @@ from deepfake_mtl.training.callbacks.parts import detector_of
 
 
 class GradientConflictMonitor(Callback):
-    """Measures how the gradients of the tasks stand to each other on the encoder that they share.
+    """Measure how the gradients of the tasks stand to each other on the encoder that they share.
 
     For every stage of the encoder and every two tasks: the cosine between the gradients of their
     weighted losses (below 0, a step for the one undoes some of the other), and the ratio of their

@@ -19,7 +19,7 @@ from deepfake_mtl.util.atomic import open_whole
 
 
 class FeatureWriter(Callback):
-    """Writes the features of the test videos: ``features.npz``, beside the results.
+    """Write the features of the test videos: ``features.npz``, beside the results.
 
     It holds ``features`` (float32, videos x features of the primary task's encoder, each the mean
     over a video's clips), ``keys`` and ``methods`` (str, videos), sorted by key.

@@ -42,7 +42,7 @@ class _About(TypedDict):
 
 
 class ResultsWriter(Callback):
-    """Writes what a test or a prediction found into the run folder, and prints the table of a test.
+    """Write what a test or a prediction found into the run folder, and print the table of a test.
 
     After a test: ``results.json``, ``predictions.csv`` and ``results.html``. After a prediction:
     ``predict/predictions.csv``. What a part of a test or prediction found, as with

@@ -11,7 +11,7 @@ from deepfake_mtl.data.records import MANIPULATION_CLASSES
 
 
 class ClipStrip(Callback):
-    """Logs some training clips to TensorBoard as the network sees them, once an epoch.
+    """Log some training clips to TensorBoard as the network sees them, once an epoch.
 
     Each row is a clip, eight of its frames from left to right.
 

@@ -24,7 +24,7 @@ _VALIDATION: Final = "epoch_loop.val_loop.batch_progress"
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes ``last.ckpt`` at the end of each epoch, every so many steps, and when told to stop.
+    """Write ``last.ckpt`` at the end of each epoch, every so many steps, and when told to stop.
 
     The one before is kept as ``previous.ckpt``. A training that goes on from either is the same, to
     the last bit on a CPU, as one that was never interrupted, also in the middle of an epoch: no
@@ -191,7 +191,7 @@ class LastCheckpoint(Checkpoint):
 
 
 class _Signals:
-    """Takes signals from Lightning, whose handlers act at once, until a step is done."""
+    """Take signals from Lightning, whose handlers act at once, until a step is done."""
 
     def __init__(self) -> None:
         self.received: int | None = None

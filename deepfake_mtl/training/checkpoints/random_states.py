@@ -12,7 +12,7 @@ RandomState = dict[str, Any]
 
 
 class RandomStates(Callback):
-    """Keeps the random states of every process in checkpoints.
+    """Keep the random states of every process in checkpoints.
 
     They are taken up at the first batch after a resume, when all that Lightning sets up is done.
     Where the number of processes has changed, they begin from their seed.
