@@ -232,7 +232,7 @@ def build_schedule(
 
 
 class StepSchedule(LambdaLR):
-    """Multiplie the learning rate of every group by a factor of the step.
+    """Multiply the learning rate of every group by a factor of the step.
 
     Unlike in LambdaLR, groups may be added later, as by Lightning's BaseFinetuning, and a rate that
     somebody else has set in between is where the schedule goes on from.
