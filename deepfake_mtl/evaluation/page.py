@@ -13,7 +13,7 @@ from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.evaluation import pictures, table
 from deepfake_mtl.evaluation.conflict_views import conflict_views
 from deepfake_mtl.evaluation.examples import RULE, Example
-from deepfake_mtl.evaluation.files import PAGE, write_whole
+from deepfake_mtl.evaluation.files import PAGE
 from deepfake_mtl.evaluation.frames import frames_as_png
 from deepfake_mtl.evaluation.predictions import Prediction
 from deepfake_mtl.evaluation.results import Results
@@ -21,6 +21,7 @@ from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.html.numbers import ABSENT
 from deepfake_mtl.metrics import roc_curve
 from deepfake_mtl.metrics.binary import RocCurve
+from deepfake_mtl.util.files import write_whole
 
 _GROUP_TITLES: Final[dict[Group, str]] = {
     "original": "Originals",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL, VideoRecord
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.files import PREDICTIONS, write_whole
+from deepfake_mtl.evaluation.files import PREDICTIONS
+from deepfake_mtl.util.files import write_whole
 
 if TYPE_CHECKING:  # PyTorch, which reading does without
     from deepfake_mtl.metrics import VideoTable

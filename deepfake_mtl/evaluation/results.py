@@ -8,7 +8,8 @@ from typing import Final, NotRequired, TypedDict
 
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.evaluation.conflict import ConflictRow
-from deepfake_mtl.evaluation.files import RESULTS, write_whole
+from deepfake_mtl.evaluation.files import RESULTS
+from deepfake_mtl.util.files import write_whole
 
 SCHEMA_VERSION: Final = 2
 """Raised whenever a key of ``results.json`` changes its meaning or its place."""

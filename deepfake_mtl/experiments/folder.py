@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import RESULTS, write_whole
+from deepfake_mtl.evaluation.files import RESULTS
 from deepfake_mtl.experiments.files import FAILURE, PLAN, PLAN_VERSION, ROBUSTNESS
 from deepfake_mtl.experiments.plan import Plan, Run, make_plan
 from deepfake_mtl.training.configuration import find_config
 from deepfake_mtl.training.run_folder import is_tested, results_folder
+from deepfake_mtl.util.files import write_whole
 
 State = Literal["finished", "failed", "begun", "missing"]
 

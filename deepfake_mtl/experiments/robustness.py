@@ -16,9 +16,10 @@ from typing import Any, Final
 from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.evaluation.files import RESULTS, write_whole
+from deepfake_mtl.evaluation.files import RESULTS
 from deepfake_mtl.experiments.files import ROBUSTNESS, ROBUSTNESS_VERSION
 from deepfake_mtl.training.run_folder import is_tested, read_results, results_folder
+from deepfake_mtl.util.files import write_whole
 
 PASSES_ON: Final = True
 """The command takes options of other commands, too."""

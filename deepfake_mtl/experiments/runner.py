@@ -11,12 +11,12 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
-from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.experiments.files import FAILURE, ROBUSTNESS
 from deepfake_mtl.experiments.folder import Base, state_of
 from deepfake_mtl.experiments.locks import locked_command, own_run
 from deepfake_mtl.experiments.plan import Run
 from deepfake_mtl.training.run_folder import is_tested
+from deepfake_mtl.util.files import write_whole
 from deepfake_mtl.util.machine import usable_cores
 from deepfake_mtl.util.processes import apart, ask_to_stop, ending
 

@@ -24,6 +24,7 @@ from deepfake_mtl.faces.crops import covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
 from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at, track_settings
 from deepfake_mtl.util.atomic import is_there
+from deepfake_mtl.util.files import sha256_of
 
 _KEPT_BYTES: Final = 400_000_000
 """Of pictures around faces that a process keeps, so as not to decode a video twice."""
@@ -234,7 +235,7 @@ class Cropper:
                 scores=place.scores,
                 boxes_from=place.boxes_from,
                 source=path.relative_to(self._source.root).as_posix(),
-                source_hash=_sha256(path),
+                source_hash=_digest_of(path),
                 source_width=width,
                 source_height=height,
                 source_bytes=_bytes_of(path),
@@ -327,14 +328,13 @@ def _union(one: Window | None, other: Window | None) -> Window | None:
 def _boxes_digest(folder: Path) -> str:
     """Return the digest of all files of boxes in a folder, by their names and contents."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in BOX_SUFFIXES)
-    parts = [f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files]
+    parts = [f"{path.relative_to(folder).as_posix()} {_digest_of(path)}" for path in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def _digest_of(path: Path) -> str:
     """Return the hash of a file, or of the hashes of the files of a folder, by name."""
     if path.is_dir():
-        hashes = [_sha256(file) for file in sorted(path.iterdir())]
+        hashes = [_digest_of(file) for file in sorted(path.iterdir())]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return sha256_of(path)

@@ -1,6 +1,5 @@
 """Trained detectors from checkpoints and exported folders, without Lightning."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.network import MultiTaskNetwork, describe_part, network_state
+from deepfake_mtl.util.files import sha256_of
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
@@ -73,7 +73,7 @@ def _load_folder(path: Path) -> TrainedDetector:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path / WEIGHTS}: cannot be read ({error})") from error
     network = _network(path, description, state)
-    return TrainedDetector(network, description, path, _sha256(path / WEIGHTS))
+    return TrainedDetector(network, description, path, sha256_of(path / WEIGHTS))
 
 
 def _load_checkpoint(path: Path) -> TrainedDetector:
@@ -94,7 +94,7 @@ def _load_checkpoint(path: Path) -> TrainedDetector:
         raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit") from error
     network = _network(path, description, network_state(state))
     description = replace(description, labels=network.classes)
-    return TrainedDetector(network, description, path, _sha256(path))
+    return TrainedDetector(network, description, path, sha256_of(path))
 
 
 def _describe(
@@ -161,8 +161,3 @@ def _network(path: Path, description: Description, state: Mapping[str, Tensor]) 
     except (CheckpointError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     return network.eval()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

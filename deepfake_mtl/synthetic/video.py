@@ -11,7 +11,7 @@ import numpy as np
 
 from deepfake_mtl.synthetic.config import FRAMES_PER_SECOND
 from deepfake_mtl.synthetic.painting import Image
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import whole_path
 
 KEY_FRAME_INTERVAL: Final = 250
 """Frames between key frames, as in FaceForensics++ (the default of libx264)."""
@@ -28,13 +28,8 @@ def write_video(
         rate_factor: The constant rate factor of libx264; 0 keeps every value of Y, U and V.
         preset: Speed preset of libx264.
     """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            _encode(file, frames, rate_factor, preset, "yuv444p")
-        replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_path(path) as partial, partial.open("wb") as file:
+        _encode(file, frames, rate_factor, preset, "yuv444p")
 
 
 def through_codec(frames: Iterable[Image], rate_factor: int) -> list[Image]:

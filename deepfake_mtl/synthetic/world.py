@@ -19,7 +19,7 @@ from deepfake_mtl.synthetic.filming import random_numbers, record, shoot
 from deepfake_mtl.synthetic.manipulations import FORGERS
 from deepfake_mtl.synthetic.publication import Publication
 from deepfake_mtl.synthetic.video import write_video
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import write_whole
 from deepfake_mtl.util.machine import usable_cores
 from deepfake_mtl.util.processes import end_with_parent
 
@@ -128,7 +128,7 @@ def _claim(root: Path, config: SyntheticConfig) -> None:
             " give a new or empty folder"
         )
     root.mkdir(parents=True, exist_ok=True)
-    _write_text(marker, json.dumps(content, indent=2) + "\n")
+    write_whole(marker, json.dumps(content, indent=2) + "\n")
 
 
 def _write_splits(root: Path, splits: dict[str, list[tuple[int, int]]]) -> None:
@@ -136,13 +136,7 @@ def _write_splits(root: Path, splits: dict[str, list[tuple[int, int]]]) -> None:
     folder.mkdir(exist_ok=True)
     for name, pairs in splits.items():
         entries = [[f"{first:03}", f"{second:03}"] for first, second in pairs]
-        _write_text(folder / f"{name}.json", json.dumps(entries, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    replace(part, path)
+        write_whole(folder / f"{name}.json", json.dumps(entries, indent=2) + "\n")
 
 
 def _paths(root: Path, config: SyntheticConfig, target: int, source: int) -> dict[str, Path]:

@@ -54,7 +54,7 @@ from deepfake_mtl.training.checkpoints.random_states import RandomStates
 from deepfake_mtl.training.run_folder import lock_training, results_folder
 from deepfake_mtl.training.trainer import DetectorTrainer
 from deepfake_mtl.training.words import check_order, option, replace_option, with_configs_found
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import whole_path
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -306,12 +306,12 @@ class RunConfig(SaveConfigCallback):
         """Write the file, on the first process of a fit."""
         if stage == "fit" and trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "config.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
             config = self.config.clone()
             config["ckpt_path"] = None  # where this once began is no setting of the next training
-            self.parser.save(config, str(partial), skip_none=False, overwrite=True, multifile=False)
-            replace(partial, path)
+            with whole_path(path) as partial:
+                self.parser.save(
+                    config, str(partial), skip_none=False, overwrite=True, multifile=False
+                )
 
 
 def _is_first_process(trainer: Trainer) -> bool:

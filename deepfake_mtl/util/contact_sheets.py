@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import whole_path
 
 _PAPER: Final = 255
 _INK: Final = (40, 40, 40)
@@ -32,7 +32,5 @@ def write_text(canvas: NDArray[np.uint8], text: str, corner: tuple[int, int], ti
 
 def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write a picture (RGB, H x W x 3) whole; its suffix says the format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    replace(partial, path)
+    with whole_path(path) as partial:
+        cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])

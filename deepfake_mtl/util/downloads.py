@@ -1,11 +1,11 @@
 """Files that are downloaded once, and checked whenever they are asked for."""
 
-import hashlib
 import logging
 from http.client import HTTPException
 from pathlib import Path
 
 from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.util.files import sha256_of
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ def obtain(url: str, path: Path, digest: str) -> Path:
 
 def _check(path: Path, digest: str, url: str) -> None:
     """Check also what was already there: somebody may have copied it by hand, or half of it."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if not found.startswith(digest):
         raise CheckpointError(
             f"{path} is damaged, or another file: its SHA-256 begins with "

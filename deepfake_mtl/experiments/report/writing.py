@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.experiments.report.content import content
 from deepfake_mtl.experiments.report.page import render_page
 from deepfake_mtl.experiments.report.report import Report
 from deepfake_mtl.experiments.report.table_files import as_csv, as_latex, as_markdown
+from deepfake_mtl.util.files import write_whole
 
 
 def write_report(folder: Path, report: Report) -> Path:

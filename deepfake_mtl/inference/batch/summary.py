@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepfake_mtl.data.text_files import shown
-from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.html.environment import template_environment
 from deepfake_mtl.inference.batch.jobs import INDEX, PAGE, TABLE
+from deepfake_mtl.util.files import write_whole
 
 _COLUMNS: Final = (
     "video", "status", "is_fake", "score", "threshold", "spread", "resembles", "face", "faces",

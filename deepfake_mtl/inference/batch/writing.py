@@ -7,12 +7,12 @@ from typing import Any
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.errors import DeepfakeMTLError
-from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.inference.api import Examination, Progress, VideoDetector
 from deepfake_mtl.inference.batch.jobs import ANNOTATED, PAGE, VERDICT, Job
 from deepfake_mtl.inference.report.annotate import annotate
 from deepfake_mtl.inference.report.page import render_page
 from deepfake_mtl.inference.verdict import Warned
+from deepfake_mtl.util.files import write_whole
 
 
 def answer(detector: VideoDetector, job: Job, progress: Progress) -> dict[str, Any]:

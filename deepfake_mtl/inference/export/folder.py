@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
-from deepfake_mtl.evaluation.files import write_whole
 from deepfake_mtl.inference.export.card import model_card
 from deepfake_mtl.inference.loading import CONFIG, WEIGHTS, TrainedDetector
 from deepfake_mtl.network import MultiTaskNetwork
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import replace, write_whole
 
 CARD: Final = "README.md"
 PROGRAM: Final = "model.pt2"
