@@ -28,7 +28,7 @@ from deepfake_mtl.tasks import Task
 class EvaluationModule(pl.LightningModule):
     """Score videos with a network, and keep to one fold of leaving a manipulation out.
 
-    A batch is a `deepfake_mtl.data.datamodule.ClipBatch`, or any mapping with the same keys. The
+    A batch is a `deepfake_mtl.data.batches.ClipBatch`, or any mapping with the same keys. The
     score of a clip is its probability of fake by the first predictor, that of a video the mean over
     its clips. Validation logs metrics of videos as ``val/auc`` and so on. Test logs them as
     ``test/held_out/auc`` for originals against held-out manipulations and ``test/seen/auc`` for

@@ -3,58 +3,40 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Any, Final
 
-import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor
-from torch.utils.data import DataLoader
 
+from deepfake_mtl.data.batches import ClipBatch, CorpusReport
 from deepfake_mtl.data.clips import (
-    ClipSample,
-    EvaluationClips,
     OnCorrupt,
     ProbedVideos,
     SecondView,
-    TrainingClips,
     probe_videos,
 )
 from deepfake_mtl.data.corpora import (
-    CORPORA,
     Corpus,
-    FaceForensics,
-    has_compressions,
-    open_corpus,
 )
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.dataset_statistics import describe_training
-from deepfake_mtl.data.degradations import Degraded
-from deepfake_mtl.data.loading import ClipLoader, EpochPlace, TrainingLoader
+from deepfake_mtl.data.loaders import ClipLoaders, Stage
+from deepfake_mtl.data.loading import EpochPlace
 from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.opening import check_crops, open_data
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, MANIPULATIONS, VideoRecord
-from deepfake_mtl.data.sampling import BalancedSampler, FixedDraws, ShardSampler, mixed_order
+from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
-from deepfake_mtl.data.store.crop_settings import CropSettings
-from deepfake_mtl.data.store.folder import is_store
 from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.data.transforms import (
-    Augmentation,
     AugmentationSettings,
     ClipAugmentation,
-    ClipTransform,
-    EvaluationTransform,
 )
 from deepfake_mtl.data.treatments import parse_degradation
-from deepfake_mtl.data.workers import begin_worker
 from deepfake_mtl.errors import (
     CheckpointError,
     ConfigurationError,
-    CorpusError,
     VideoError,
 )
 from deepfake_mtl.util.machine import usable_cores
@@ -68,61 +50,12 @@ _SAME_PEOPLE: Final = ("faceforensics", "faceshifter")
 
 _log = logging.getLogger(__name__)
 
-Stage = Literal["train", "val", "test", "predict"]
-
-
-class ClipBatch(TypedDict):
-    """A batch as the detector gets it; see `deepfake_mtl.data.clips.ClipSample`.
-
-    Attributes:
-        clip: uint8, B x 3 x T x size x size.
-        second_clip: uint8, likewise; in training, where a second view is asked for.
-        is_fake: int64, B.
-        manipulation: int64, B; see `deepfake_mtl.data.records.VideoRecord.manipulation`.
-        video: int64, B; position in the records of the stage.
-        clip_index: int64, B.
-    """
-
-    clip: Tensor
-    second_clip: NotRequired[Tensor]
-    is_fake: Tensor
-    manipulation: Tensor
-    video: Tensor
-    clip_index: Tensor
-
-
-@dataclass(slots=True)
-class CorpusReport:
-    """What the results say about the data that they were made with.
-
-    Attributes:
-        corpus: Name of the corpus.
-        root: Folder of the corpus, as given.
-        compression: Compression of the corpus.
-        synthetic: Whether it is a synthetic world.
-        splits: Where the lists of identities came from.
-        seed: Base of the random choices of the training.
-        counts: Videos by split and method; of the test alone where that is on another corpus.
-        missing: Number of videos that the splits name and the corpus lacks, by method.
-        corrupt: Videos that could not be read, with the reason.
-    """
-
-    corpus: str
-    root: str
-    compression: str
-    synthetic: bool
-    splits: str
-    seed: int
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
-    corrupt: list[str] = field(default_factory=list)
-
 
 def _usable_cores() -> int:
     return min(usable_cores(), _MOST_WORKERS)
 
 
-class DeepfakeDataModule(pl.LightningDataModule):
+class DeepfakeDataModule(ClipLoaders):
     """FaceForensics++ as clips of a leave-one-manipulation-out experiment.
 
     Batches are `ClipBatch`. Clips travel as uint8; the encoder normalises them on its device.
@@ -270,7 +203,7 @@ class DeepfakeDataModule(pl.LightningDataModule):
             self._prepare("test", corpus.test_videos())
             return
         if self._fold is None:
-            self._announce(self.find_fold())
+            rank_zero_info(self.find_fold().describe())
         fold = self.fold
         if stage == "fit":
             self._prepare("train", fold.train)
@@ -295,10 +228,6 @@ class DeepfakeDataModule(pl.LightningDataModule):
             )
         return self._fold
 
-    def records(self, stage: Stage) -> tuple[VideoRecord, ...]:
-        """Return the videos to which the batches' `video` refers."""
-        return self._videos[stage].records
-
     def report(self) -> CorpusReport:
         """Say what was found, what was missing and what could not be read, so far."""
         if self._corpus is None:
@@ -318,77 +247,6 @@ class DeepfakeDataModule(pl.LightningDataModule):
             missing={m: len(names) for m, names in fold.missing.items()} if fold else {},
             corrupt=list(self._corrupt),
         )
-
-    def train_dataloader(self) -> DataLoader[ClipSample]:
-        """Return random, augmented, balanced clips.
-
-        Raises:
-            ConfigurationError: There are fewer clips in an epoch than in a batch.
-        """
-        videos = self._videos["train"]
-        seed = self._base_seed()
-        dataset = TrainingClips(
-            videos,
-            Augmentation(self.size, self.augmentation, self.extra_augmentations),
-            clip_length=self.clip_length,
-            clip_stride=self.clip_stride,
-            second_view=self.second_view,
-            on_corrupt=self.on_corrupt,
-            seed=seed,
-        )
-        world_size, rank = self._world()
-        sampler = BalancedSampler(
-            [MANIPULATION_CLASSES.index(record.method) for record in videos.records],
-            real_fraction=self.real_fraction,
-            balance_manipulations=self.balance_manipulations,
-            draws_per_video=self.train_clips_per_video,
-            seed=seed,
-            num_replicas=world_size,
-            rank=rank,
-        )
-        if len(sampler) < self.batch_size:
-            raise ConfigurationError(
-                f"an epoch has {len(sampler)} training clips for each device, fewer than a batch: "
-                f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
-                "raise --data.train_clips_per_video"
-            )
-        if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
-            draws = FixedDraws(list(sampler))
-            self._place = None
-            return ClipLoader(
-                dataset, self.batch_size, sampler=draws, drop_last=True, **self._loader_options()
-            )
-        loader = TrainingLoader(
-            dataset, sampler, self.batch_size, ranks=world_size, **self._loader_options()
-        )
-        self._place = loader.place
-        if self._loaded_place is not None:
-            # Lightning would do so, but not where a schedule has asked it for the number of steps.
-            loader.load_state_dict(self._loaded_place)
-        return loader
-
-    def val_dataloader(self) -> DataLoader[ClipSample]:
-        """Return evenly spread clips of the validation videos."""
-        return self._evaluation_loader("val")
-
-    def validated_kinds(self, batches: int) -> set[bool]:
-        """Tell of which kinds the videos of the first validation batches are: fake, or not.
-
-        Args:
-            batches: Batches of each device.
-        """
-        records = self.records("val")
-        clips = batches * self.batch_size * self._world()[0]
-        order = mixed_order([record.manipulation for record in records])
-        return {records[video].is_fake for video in order[:clips]}
-
-    def test_dataloader(self) -> DataLoader[ClipSample]:
-        """Return evenly spread clips of the test videos, held-out and seen manipulations alike."""
-        return self._evaluation_loader("test")
-
-    def predict_dataloader(self) -> DataLoader[ClipSample]:
-        """Return evenly spread clips of every video of the corpus, whatever its split."""
-        return self._evaluation_loader("predict")
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> ClipBatch:  # noqa: ARG002
         """Note what could not be decoded, which the loader has left out."""
@@ -433,29 +291,14 @@ class DeepfakeDataModule(pl.LightningDataModule):
                 "the lists that it was trained with by --data.splits (and --data.split_seed)"
             )
         if self._corpus is not None and not self.allow_other_crops:
-            _check_crops(state_dict.get("crops"), self._crops())
+            check_crops(state_dict.get("crops"), self._crops())
         self._loaded_seed = int(state_dict["seed"])
         self._loaded_place = state_dict.get("place")
 
     def _find_corpus(self) -> Corpus:
         if self._corpus is None:
-            self._corpus = self._open_corpus()
+            self._corpus = open_data(self.root, self.compression, self.test_on, self.on_missing)
         return self._corpus
-
-    def _open_corpus(self) -> Corpus:
-        if self.test_on is None:
-            kind = FaceStore if is_store(self.root) else FaceForensics
-            return kind(self.root, self.compression, on_missing=self.on_missing)
-        name, separator, root = self.test_on.partition("=")
-        if is_store(root or name):
-            return FaceStore(root or name, on_missing=self.on_missing)
-        if not separator:
-            raise CorpusError(
-                f"{self.test_on}: is not a store of face crops; name the corpus, as in "
-                f"celebdf={self.test_on} (there are {', '.join(CORPORA)})"
-            )
-        compression = self.compression if has_compressions(name) else None
-        return open_corpus(name, root, compression, on_missing=self.on_missing)
 
     def _crops(self) -> dict[str, Any] | None:
         """Return how the crops were made; None of whole frames."""
@@ -497,84 +340,3 @@ class DeepfakeDataModule(pl.LightningDataModule):
         if stage in ("train", "test"):
             check_shortcuts(videos.records, videos.infos)
         self._videos[stage] = videos
-
-    def _announce(self, fold: Fold) -> None:
-        held_out = ", ".join(fold.held_out) or "nothing"
-        lines = [f"Held out: {held_out}. Seen: {', '.join(fold.seen)}."]
-        for split, methods in fold.counts().items():
-            real = methods[MANIPULATION_CLASSES[0]]
-            fake = ", ".join(f"{methods[m]} {m}" for m in MANIPULATIONS if methods[m])
-            lines.append(f"  {split:5}  {real} original, {fake or 'no manipulated'}")
-        if fold.missing:
-            counts = ", ".join(f"{len(names)} {m}" for m, names in fold.missing.items())
-            lines.append(f"  missing and skipped: {counts}")
-        rank_zero_info("\n".join(lines))
-
-    def _evaluation_loader(self, stage: Stage) -> DataLoader[ClipSample]:
-        transform: ClipTransform = EvaluationTransform(self.size)
-        if self.degradation is not None and stage != "val":
-            transform = Degraded(transform, self.degradation)
-        dataset = EvaluationClips(
-            self._videos[stage],
-            transform,
-            clip_length=self.clip_length,
-            clip_stride=self.clip_stride,
-            clips_per_video=self.eval_clips_per_video,
-            on_corrupt=self.on_corrupt,
-        )
-        world_size, rank = self._world()
-        return ClipLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=ShardSampler(dataset.mixed_order(), num_replicas=world_size, rank=rank),
-            **self._loader_options(),
-        )
-
-    def _loader_options(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": begin_worker,
-            # Its own: the random state of the training is not to depend on how often data is read.
-            "generator": torch.Generator().manual_seed(self._base_seed()),
-        }
-
-    def _base_seed(self) -> int:
-        if self._loaded_seed is not None:
-            return self._loaded_seed
-        if self.seed is not None:
-            return self.seed
-        return int(os.environ.get("PL_GLOBAL_SEED", "0"))
-
-    def _world(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 1, 0
-        return self.trainer.world_size, self.trainer.global_rank
-
-    def _check_sampler_replacement(self) -> None:
-        if self.trainer is None or self.trainer.world_size == 1:
-            return
-        if self.trainer._accelerator_connector.use_distributed_sampler:  # noqa: SLF001
-            raise ConfigurationError(
-                "with several devices, create the Trainer with use_distributed_sampler=False: this "
-                "datamodule shares its videos among them by itself"
-            )
-
-
-def _check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> None:
-    """Refuse to score crops that look otherwise than those that were learnt from."""
-    if trained == own:
-        return
-    if trained is None or own is None:
-        on, here = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
-        difference = f"on {on}, but --data.root holds {here}"
-    else:
-        there = CropSettings.from_dict(trained)
-        difference = "on crops made otherwise: " + there.describe_difference(
-            CropSettings.from_dict(own)
-        )
-    raise CheckpointError(
-        f"the checkpoint was trained {difference}. Its figures would mislead: prepare a store as "
-        "that was, or insist with --data.allow_other_crops true"
-    )

@@ -61,6 +61,18 @@ class Fold:
             for split in SPLIT_NAMES
         }
 
+    def describe(self) -> str:
+        """Say in lines of text who is trained, validated and tested on."""
+        held_out = ", ".join(self.held_out) or "nothing"
+        lines = [f"Held out: {held_out}. Seen: {', '.join(self.seen)}."]
+        for split, methods in self.counts().items():
+            fake = ", ".join(f"{methods[m]} {m}" for m in MANIPULATIONS if methods[m])
+            lines.append(f"  {split:5}  {methods[ORIGINAL]} original, {fake or 'no manipulated'}")
+        if self.missing:
+            counts = ", ".join(f"{len(names)} {m}" for m, names in self.missing.items())
+            lines.append(f"  missing and skipped: {counts}")
+        return "\n".join(lines)
+
 
 def group_of(method: str, held_out: Collection[str]) -> Group:
     """Decide what a method is to a detector.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deepfake_mtl.data.corpora import CORPORA, FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.base import NATIVE
 from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
-from deepfake_mtl.data.store.crop_settings import CODECS, DETECTORS, CropSettings
+from deepfake_mtl.data.store.crop_settings import BOX_SOURCES, CODECS, CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.util.machine import usable_cores
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector",
-        choices=DETECTORS,
+        choices=BOX_SOURCES,
         default=_DEFAULTS.detector,
         help="where boxes come from: the network YuNet, files, or the middle of the picture"
         " (default: %(default)s)",

@@ -12,8 +12,8 @@ from deepfake_mtl.errors import ConfigurationError
 Codec = Literal["jpeg95", "raw"]
 CODECS: Final[tuple[Codec, ...]] = ("jpeg95", "raw")
 
-Detector = Literal["yunet", "boxes", "center"]
-DETECTORS: Final[tuple[Detector, ...]] = ("yunet", "boxes", "center")
+BoxSource = Literal["yunet", "boxes", "center"]
+BOX_SOURCES: Final[tuple[BoxSource, ...]] = ("yunet", "boxes", "center")
 
 REVISION: Final = 2
 """Of the code that finds faces and samples crops: rises where equal settings would give other
@@ -44,7 +44,7 @@ class CropSettings:
     size: int = 160
     margin: float = 1.3
     codec: Codec = "jpeg95"
-    detector: Detector = "yunet"
+    detector: BoxSource = "yunet"
     detector_hash: str | None = None
     detect_every: int = 1
     masks: bool = False
@@ -56,7 +56,7 @@ class CropSettings:
             "size is a whole number from 16 to 4096": self.size in _SIZES,
             "margin is a number above 0": math.isfinite(self.margin) and self.margin > 0,
             f"codec is one of {', '.join(CODECS)}": self.codec in CODECS,
-            f"detector is one of {', '.join(DETECTORS)}": self.detector in DETECTORS,
+            f"detector is one of {', '.join(BOX_SOURCES)}": self.detector in BOX_SOURCES,
             "detect_every is at least 1": self.detect_every >= 1,
         }
         for rule, holds in problems.items():

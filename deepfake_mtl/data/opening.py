@@ -1,0 +1,68 @@
+"""The data of a root: a corpus or a store, and whether its crops are those of a checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepfake_mtl.data.corpora import (
+    CORPORA,
+    Corpus,
+    FaceForensics,
+    has_compressions,
+    open_corpus,
+)
+from deepfake_mtl.data.corpora.faceforensics_tree import Compression
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.store.crop_settings import CropSettings
+from deepfake_mtl.data.store.folder import is_store
+from deepfake_mtl.data.store.index import FaceStore
+from deepfake_mtl.errors import (
+    CheckpointError,
+    CorpusError,
+)
+
+
+def open_data(
+    root: str, compression: Compression, test_on: str | None, on_missing: OnMissing
+) -> Corpus:
+    """Open the corpus, or the store of face crops, that a datamodule is told of.
+
+    Args:
+        root: Folder of FaceForensics++, or of a store of it.
+        compression: Compression of the videos, where the corpus has several.
+        test_on: Another corpus to test on, as of the datamodule; None for `root`.
+        on_missing: Whether to go on without videos that are missing.
+
+    Raises:
+        CorpusError: Nothing of the kind is there.
+    """
+    if test_on is None:
+        kind = FaceStore if is_store(root) else FaceForensics
+        return kind(root, compression, on_missing=on_missing)
+    name, separator, folder = test_on.partition("=")
+    if is_store(folder or name):
+        return FaceStore(folder or name, on_missing=on_missing)
+    if not separator:
+        raise CorpusError(
+            f"{test_on}: is not a store of face crops; name the corpus, as in "
+            f"celebdf={test_on} (there are {', '.join(CORPORA)})"
+        )
+    chosen = compression if has_compressions(name) else None
+    return open_corpus(name, folder, chosen, on_missing=on_missing)
+
+
+def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> None:
+    """Refuse to score crops that look otherwise than those that were learnt from."""
+    if trained == own:
+        return
+    if trained is None or own is None:
+        on, here = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
+        difference = f"on {on}, but --data.root holds {here}"
+    else:
+        there = CropSettings.from_dict(trained)
+        difference = "on crops made otherwise: " + there.describe_difference(
+            CropSettings.from_dict(own)
+        )
+    raise CheckpointError(
+        f"the checkpoint was trained {difference}. Its figures would mislead: prepare a store as "
+        "that was, or insist with --data.allow_other_crops true"
+    )
