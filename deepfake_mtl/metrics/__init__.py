@@ -16,13 +16,12 @@ if TYPE_CHECKING:
         binary_report,
         calibrate_threshold,
         equal_error_rate,
-        fake_probability,
         roc_auc,
         roc_curve,
-        tells_fakes,
     )
     from deepfake_mtl.metrics.manipulation import confusion_matrix, recall_by_method
     from deepfake_mtl.metrics.neighbours import neighbour_vote
+    from deepfake_mtl.metrics.scores import fake_probability, tells_fakes
     from deepfake_mtl.metrics.video import VideoScores, VideoTable
 else:
     __getattr__, __dir__ = lazy_names(
@@ -36,16 +35,15 @@ else:
                 "binary_report",
                 "calibrate_threshold",
                 "equal_error_rate",
-                "fake_probability",
                 "roc_auc",
                 "roc_curve",
-                "tells_fakes",
             ),
             "manipulation": (
                 "confusion_matrix",
                 "recall_by_method",
             ),
             "neighbours": ("neighbour_vote",),
+            "scores": ("fake_probability", "tells_fakes"),
             "video": (
                 "VideoScores",
                 "VideoTable",

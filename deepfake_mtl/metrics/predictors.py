@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from deepfake_mtl.metrics.binary import binary_report, fake_probability, tells_fakes
+from deepfake_mtl.metrics.binary import binary_report
+from deepfake_mtl.metrics.scores import fake_probability, tells_fakes
 from deepfake_mtl.metrics.video import VideoTable
 
 Report = Mapping[str, float | None]
