@@ -144,7 +144,11 @@ def test_at_the_ends_of_its_range_a_copy_stands_still_or_is_its_source() -> None
 def test_a_copy_of_a_network_in_16_bits_is_in_float32(dtype: torch.dtype) -> None:
     copy = MomentumCopy(MLPHead(2, 2).to(dtype))
     assert {p.dtype for p in copy.parameters()} == {torch.float32}
+    partly = MomentumCopy(nn.Sequential(nn.Linear(2, 2).to(dtype), nn.Linear(2, 2)))
+    assert {p.dtype for p in partly.parameters()} == {torch.float32}
     assert {p.dtype for p in MomentumCopy(MLPHead(2, 2).double()).parameters()} == {torch.float64}
+    inputs = torch.randn(3, 2, requires_grad=True)
+    assert not partly(inputs).requires_grad
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -178,6 +182,7 @@ def test_remedies_that_do_nothing_are_refused() -> None:
     check_batch_norm_remedy("none", head, 1)
     check_batch_norm_remedy("average", plain, 1)
     check_batch_norm_remedy("sync", synced, 2)
+    check_batch_norm_remedy("shuffle", nn.Sequential(synced, plain), 2)
     for remedy, network, ranks, reason in [
         ("shuffle", plain, 1, "any order"),
         ("sync", plain, 1, "nobody to share"),

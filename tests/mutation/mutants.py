@@ -221,10 +221,13 @@ class Mutations(ast.NodeVisitor):
         name = _name(node.func)
         if name in TEXT:
             return
+        if name == "zip":  # strict=True is an assertion
+            self.expressions(*node.args)
+            return
         if isinstance(node.func, ast.Name) and name in NAMES:
             self.set(node, "func", ast.Name(NAMES[name], ast.Load()))
         for place, keyword in enumerate(node.keywords):
-            if name != "zip" and keyword.arg is not None:
+            if keyword.arg is not None:
                 self.set(node, "keywords", node.keywords[:place] + node.keywords[place + 1 :])
         self.generic_visit(node)
 
