@@ -147,6 +147,28 @@ def uneven_and_shuffled(number: int) -> dict[str, Any]:
     }
 
 
+def odd_orders_and_heads(number: int) -> dict[str, Any]:
+    """PCGrad, which goes through three tasks at random, beside heads that not all ranks use."""
+    if not HAS_TORCHJD:
+        return {}
+    torch.manual_seed(number)  # ranks do not draw the same orders
+    point = nn.Parameter(torch.tensor([1.0, 1.0]))
+    head, unused = (nn.Parameter(torch.ones(())) for _ in range(2))
+    gradients = torch.tensor([[1.0, 0.0], [-0.5, 0.2], [-0.5, -0.9]])
+    found = []
+    for _ in range(6):
+        point.grad = head.grad = None
+        features = 1.0 * point
+        losses = {name: row @ features for name, row in zip("abc", gradients, strict=True)}
+        if number == 0:
+            losses["a"] = losses["a"] * head
+        surgery = GradientSurgery("pcgrad")
+        surgery.backward(losses, features, [point])
+        surgery.aggregate([point], [head, unused])
+        found.append(point.grad)
+    return {"orders": torch.stack(found), "head": head.grad, "unused": unused.grad}
+
+
 def work(number: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -157,6 +179,7 @@ def work(number: int, folder: str) -> None:
         "training": train(rows, ddp=True),
         "tasks": measure_and_operate(rows, ddp=True),
         "other": uneven_and_shuffled(number),
+        "odd": odd_orders_and_heads(number),
     }
     torch.save(result, Path(folder) / f"{number}.pt")
     dist.destroy_process_group()
@@ -196,6 +219,18 @@ def test_conflict_and_surgery_on_two_ranks_equal_one_process(ranks: list[dict[st
         if HAS_TORCHJD:
             close(rank["tasks"]["surgery"], alone["surgery"])
             assert not torch.allclose(alone["surgery"][0], alone["plain"][0])
+
+
+@pytest.mark.skipif(not HAS_TORCHJD, reason="needs torchjd, quadprog and qpsolvers")
+def test_ranks_agree_on_an_order_and_on_a_head_that_one_of_them_uses(
+    ranks: list[dict[str, Any]],
+) -> None:
+    first, second = (rank["odd"] for rank in ranks)
+    assert torch.equal(first["orders"], second["orders"])
+    assert len(first["orders"].unique(dim=0)) > 1
+    for rank in (first, second):
+        assert rank["head"] == 0.5
+        assert rank["unused"] is None
 
 
 def test_uneven_batches_make_one_queue(ranks: list[dict[str, Any]]) -> None:

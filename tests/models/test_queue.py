@@ -56,6 +56,7 @@ def test_it_travels_in_the_state_dict() -> None:
     for name, value in queue.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
     queue.reset()
+    assert queue.labels.tolist() == [-1] * 5
     for name, value in KeyQueue(5, 3).state_dict().items():
         assert torch.equal(value, queue.state_dict()[name])
 

@@ -4,6 +4,7 @@ import pytest
 
 from deepfake_mtl.data.video.container import open_video
 from deepfake_mtl.data.video.timeline import Scan, Timeline
+from tests.data.video.containers import empty_samples
 from tests.data.videos import frame_pattern, write_video
 
 # Stored I P B B, then an I-frame whose two leading pictures are shown before it.
@@ -159,3 +160,14 @@ def test_what_a_container_says_of_its_packets(
     assert len(scan.keys) == (10 if codec == "mjpeg" else 3)
     assert scan.closed
     assert (scan.stores_times, scan.recorded, scan.doubtful) == (stores, recorded, doubtful)
+
+
+def test_samples_of_0_bytes_make_an_index_doubtful(tmp_path) -> None:
+    whole, path = tmp_path / "whole.mp4", tmp_path / "video.mp4"
+    write_video(whole, frame_pattern(8), bframes=0, gop=4, codec="mpeg4", pix_fmt="yuv420p")
+    empty_samples(whole, path, [5])
+    doubts = []
+    for each in (whole, path):
+        with open_video(each) as (container, stream):
+            doubts.append(Scan.of(each, container, stream).doubtful)
+    assert doubts == [False, True]
