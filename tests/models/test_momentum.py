@@ -1,4 +1,5 @@
 from copy import deepcopy
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models import S3D, MLPHead
 from deepfake_mtl.models.momentum import (
     BATCH_NORM_REMEDIES,
+    BatchNormRemedy,
     MomentumCopy,
     check_batch_norm_remedy,
     shuffled_forward,
@@ -158,6 +160,7 @@ def test_a_copy_is_in_the_mode_of_its_source(training: bool) -> None:
         assert copy.training is copy.module[0].training is training
         assert copy.module[1].training is (training and not average)
         assert copy.train() is copy
+        assert copy.training
         assert copy.eval().module[1].training is False
 
 
@@ -177,6 +180,7 @@ def test_remedies_that_do_nothing_are_refused() -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(small_network()),
     )
     head = MLPHead(2, 2)
+    assert BATCH_NORM_REMEDIES == get_args(BatchNormRemedy)
     for remedy in BATCH_NORM_REMEDIES:
         check_batch_norm_remedy(remedy, plain, 2)
     check_batch_norm_remedy("none", head, 1)

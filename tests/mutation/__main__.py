@@ -2,13 +2,14 @@
 
 ``python -m tests.mutation deepfake_mtl/metrics --tests tests/metrics`` changes the code of files or
 folders in one place at a time, and runs the tests that come by there until one fails. What no test
-notices is printed at the end. See the page on testing in the docs.
+notices is printed. The guide to contributing says how to read it.
 
 One process imports what is slow to import; each mutant is a fork of it that imports the library,
 one of whose modules is changed on its way, and runs pytest. Needs a system that forks.
 """
 
 import argparse
+import contextlib
 import gc
 import importlib
 import json
@@ -36,6 +37,9 @@ SLOW_TO_IMPORT = (
     "av",
     "sklearn.metrics",
     "scipy.stats",
+    "torchjd.aggregation",
+    "torchjd.autojac",
+    "qpsolvers",
 )
 BAD = ("survived", "untested")
 
@@ -80,6 +84,9 @@ def main() -> None:
     parser.add_argument(
         "--elsewhere", nargs="+", help="tests for lines that only processes of tests come by"
     )
+    parser.add_argument(
+        "--unchanged", nargs="+", default=[], help="modules of the library to be imported once"
+    )
     parser.add_argument("--sample", type=int, default=0, help="so many at random; 0 takes all")
     parser.add_argument("--seed", type=int, default=0, help="of the random sample")
     parser.add_argument("--marks", default="not slow", help="pytest's -m")
@@ -89,8 +96,9 @@ def main() -> None:
     options = parser.parse_args()
     options.out = options.out or Path(tempfile.mkdtemp(prefix="mutation"))
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in SLOW_TO_IMPORT:
-        importlib.import_module(name)
+    for name in (*SLOW_TO_IMPORT, *options.unchanged):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.freeze()  # what is imported is not gone through by each fork
     files = [
         path
@@ -98,6 +106,9 @@ def main() -> None:
         for path in (sorted(code.rglob("*.py")) if code.is_dir() else [code])
         if path.name != "__init__.py"
     ]
+    early = {Changed(each).name for path in files for each in Mutations(path).found[:1]}
+    if early & sys.modules.keys():
+        sys.exit(f"--unchanged imports what is to be changed: {early & sys.modules.keys()}")
     mutants = [mutant for path in files for mutant in Mutations(path).found]
     total, names = len(mutants), unique([mutant.name for mutant in mutants])
     chosen = range(total)

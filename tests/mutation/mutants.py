@@ -46,6 +46,7 @@ class Mutant:
     text: str
     apply: Callable[[], None]
     tree: ast.Module
+    on_import: bool
 
     @property
     def name(self) -> str:
@@ -68,6 +69,7 @@ class Mutations(ast.NodeVisitor):
         self.tree = ast.parse(path.read_text())
         self.found: list[Mutant] = []
         self.statement: ast.stmt = ast.Pass(lineno=1, end_lineno=1)
+        self.functions = 0
         self.visit(self.tree)
 
     def visit(self, node: ast.AST) -> None:
@@ -86,7 +88,7 @@ class Mutations(ast.NodeVisitor):
         place = self.statement if simple or not hasattr(node, "lineno") else node
         lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
         text = f"{old} -> {to.splitlines()[0] if to else to}"
-        self.found.append(Mutant(self.path, lines, text, apply, self.tree))
+        self.found.append(Mutant(self.path, lines, text, apply, self.tree, not self.functions))
 
     def replace(self, node: ast.AST, new: ast.AST, within: ast.AST | None = None) -> None:
         """Node becomes `new`, by taking its class and its fields."""
@@ -134,7 +136,10 @@ class Mutations(ast.NodeVisitor):
     # Statements.
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self.expressions(*node.args.defaults, *node.args.kw_defaults, *node.body)
+        self.expressions(*node.args.defaults, *node.args.kw_defaults)
+        self.functions += 1
+        self.expressions(*node.body)
+        self.functions -= 1
         for place, decorator in enumerate(node.decorator_list):
             if _name(decorator) in ("no_grad", "cached_property", "final"):
                 rest = node.decorator_list[:place] + node.decorator_list[place + 1 :]

@@ -149,7 +149,7 @@ class Plan:
         """The tests that come by a mutant, fast ones first, of so many seconds together."""
         lines = self.lines.get(str(mutant.path), {})
         names = {name for line in mutant.lines for name in lines.get(line, [])}
-        if not names and any(line in lines for line in mutant.lines):  # run on import alone
+        if mutant.on_import:  # by whichever test came first
             names = {name for found in lines.values() for name in found}
         chosen: list[str] = []
         for name in sorted(names, key=lambda each: self.seconds[each]):
