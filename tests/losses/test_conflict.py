@@ -119,6 +119,16 @@ def test_a_scale_keeps_small_gradients_of_16_bits() -> None:
     assert found.norm_ratio.item() == pytest.approx(math.sqrt(0.5))
 
 
+def test_a_scale_may_change_between_micro_batches() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 1.0]))
+    meter = ConflictMeter({"w": [weight]})
+    meter.add({"a": weight[0], "b": 3 * weight[0]}, scale=8)
+    meter.add({"a": weight[1], "b": 4 * weight[1]}, scale=2)
+    found = meter.compute()["w"]["a", "b"]
+    assert found.norm_ratio.item() == pytest.approx(math.sqrt(2) / 5)
+    assert found.cosine.item() == pytest.approx(7 / 5 / math.sqrt(2))
+
+
 def test_the_backward_pass_of_a_loss_in_float32_is_not_rounded() -> None:
     torch.manual_seed(0)
     network = TwoStages()

@@ -201,6 +201,8 @@ class TestWithTorchJD:
         losses, features = quadratics(point, head)
         with pytest.raises(ValueError, match="those before of a, b"):
             surgery.backward({"a": losses["a"]}, features, [point])
+        assert GradientSurgery().method == "upgrad"
+        assert GradientSurgery().build({"a": 1.0, "b": 2.0}).names == ("a", "b")
         with pytest.raises(ConfigurationError, match="unknown method"):
             GradientSurgery("other")
 

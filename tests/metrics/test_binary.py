@@ -95,6 +95,16 @@ def test_calibration_separates_what_can_be_separated():
     assert metrics.accuracy(scores, torch.tensor([0, 1]), threshold) == 1
 
 
+def test_neighbouring_numbers_are_separated_whichever_way_their_midpoint_is_rounded():
+    numbers = [0.7]
+    for _ in range(2):
+        numbers.append(math.nextafter(numbers[-1], 1))
+    for pair in pairwise(numbers):
+        scores, labels = torch.tensor(pair, dtype=torch.float64), torch.tensor([0, 1])
+        threshold = metrics.calibrate_threshold(scores, labels)
+        assert metrics.accuracy(scores, labels, threshold) == 1
+
+
 def test_large_sets_of_float32_scores_lose_no_digits():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 200_000)

@@ -67,3 +67,11 @@ def test_a_confusion_matrix_refuses_what_is_no_class():
             confusion_matrix(torch.tensor(labels), torch.tensor(predictions), 4)
     with pytest.raises(ValueError, match="one shape"):
         confusion_matrix(torch.tensor([0, 1]), torch.tensor([0]), 4)
+
+
+def test_confusion_of_one_class_with_itself():
+    one = torch.tensor([1, 1])
+    assert confusion_matrix(one, one, 2).tolist() == [[0, 0], [0, 2]]
+    for labels, predictions in ((one, one + 1), (one - 2, one)):
+        with pytest.raises((ValueError, RuntimeError)):
+            confusion_matrix(labels, predictions, 2)

@@ -37,6 +37,7 @@ def test_few_and_no_keys() -> None:
 
     uniform = neighbour_vote(queries, keys, torch.full((3,), -1), 4)
     assert uniform.tolist() == [[0.25] * 4] * 2
+    assert uniform.dtype == torch.float32
     assert neighbour_vote(queries[:0], keys, torch.tensor([0, 1, 1]), 2).shape == (0, 2)
 
 

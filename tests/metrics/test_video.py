@@ -67,6 +67,7 @@ def test_reset_and_nothing_at_all():
     table = metric.compute()
     assert len(table) == 0
     assert table.outputs.shape == (0, 2)
+    assert table.video.dtype == torch.int64
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -180,7 +180,7 @@ def test_remedies_that_do_nothing_are_refused() -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(small_network()),
     )
     head = MLPHead(2, 2)
-    assert BATCH_NORM_REMEDIES == get_args(BatchNormRemedy)
+    assert get_args(BatchNormRemedy) == BATCH_NORM_REMEDIES
     for remedy in BATCH_NORM_REMEDIES:
         check_batch_norm_remedy(remedy, plain, 2)
     check_batch_norm_remedy("none", head, 1)

@@ -46,24 +46,31 @@ BAD = ("survived", "untested")
 
 def judge(mutant: Mutant, plan: Plan, options: argparse.Namespace) -> str:
     """``caught``, ``time`` (caught by never ending), ``survived`` or ``untested``."""
-    order: list[str] | None = plan.tests_of(mutant, options.budget)
+    order = plan.tests_of(mutant, options.budget)
+    result = "untested"
     if order:
         tests = list(dict.fromkeys(name.split("::")[0] for name in order))
         limit = 30 + 4 * sum(plan.seconds[name] for name in order)
-    elif options.elsewhere:
-        tests, order, limit = ["-m", options.marks, *options.elsewhere], None, 300
-    else:
-        return "untested"
+        result = run(mutant, tests, order, limit, options.out)
+    if result in BAD and options.elsewhere:
+        result = run(mutant, ["-m", options.marks, *options.elsewhere], None, 300, options.out)
+    return result
+
+
+def run(
+    mutant: Mutant, tests: Sequence[str], order: Sequence[str] | None, limit: float, out: Path
+) -> str:
+    """Run tests on a mutant."""
 
     def work() -> int:
         sys.meta_path.insert(0, Changed(mutant))
         return run_pytest(["-x", "--tb=line", *tests], Chosen(order))
 
-    code = in_fork(work, limit, options.out / "mutant.log")
+    code = in_fork(work, limit, out / "mutant.log")
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return "time"
     if code in (pytest.ExitCode.NO_TESTS_COLLECTED, FAILED):
-        sys.exit(f"{mutant.name} could not be tried: see {options.out / 'mutant.log'}")
+        sys.exit(f"{mutant.name} could not be tried: see {out / 'mutant.log'}")
     return "survived" if code == 0 else "caught"
 
 
@@ -82,7 +89,7 @@ def main() -> None:
     parser.add_argument("code", nargs="+", type=Path, help="files or folders to be changed")
     parser.add_argument("--tests", nargs="+", required=True, help="files or folders of tests")
     parser.add_argument(
-        "--elsewhere", nargs="+", help="tests for lines that only processes of tests come by"
+        "--elsewhere", nargs="+", help="tests whose processes come by, run where no other fails"
     )
     parser.add_argument(
         "--unchanged", nargs="+", default=[], help="modules of the library to be imported once"
