@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.losses import FixedWeights
 from deepfake_mtl.models import S3D
 from deepfake_mtl.tasks import (
     BinaryContrast,
@@ -183,6 +185,44 @@ def test_what_a_detector_is_unless_told_otherwise(tmp_path: Path) -> None:
     assert optimizer.param_groups[0]["weight_decay"] == 1e-5
     assert {group["lr"] for group in optimizer.param_groups} == {0.0}  # the end of the cosine
     assert Detector(TinyEncoder(), weight_decay=0.0).optimization.weight_decay == 0
+
+
+def test_hyper_parameters_are_plain_values_of_what_is_given_by_name() -> None:
+    made = {"optimizer": torch.optim.SGD, "schedule": torch.optim.lr_scheduler.StepLR}
+    model = detector(**made, balance=FixedWeights(), weight_decay=0.5, separate_encoders=True)
+    kept = dict(model.hparams)
+    assert not kept.keys() & {"encoder", "tasks", "moco", "balance", *made}
+    assert (kept["weight_decay"], kept["separate_encoders"]) == (0.5, True)
+    named = dict(detector(balance="uncertainty", optimizer="adamw").hparams)
+    assert (named["optimizer"], named["schedule"]) == ("adamw", "cosine")
+    assert named["balance"] == "uncertainty"
+    assert not named.keys() & {"encoder", "tasks", "moco"}
+    for value in (*kept.values(), *named.values()):
+        assert isinstance(value, str | int | float | bool | None)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "logged"),
+    [
+        ("val/auc", True),
+        ("val/binary/loss", True),
+        ("val/manipulation/auc", True),
+        ("train/loss", True),
+        ("conflict/low/cosine", True),
+        ("lr-Adam/pg1", True),
+        ("val/loss", False),
+        ("val/scene/loss", False),
+    ],
+)
+def test_what_a_detector_logs_may_be_monitored(monitor: str, logged: bool, tmp_path: Path) -> None:
+    stopping = pl.callbacks.EarlyStopping(monitor, strict=False)
+    run = trainer(tmp_path, callbacks=[stopping], limit_train_batches=1)
+    if logged:
+        run.fit(detector(), loader([0, 1]), loader([0, 1]))
+    else:
+        with pytest.raises(ConfigurationError, match=f"monitors '{monitor}', which is not logged"):
+            run.fit(detector(), loader([0, 1]), loader([0, 1]))
+        assert run.global_step == 0
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def judge(mutant: Mutant, plan: Plan, options: argparse.Namespace) -> str:
         limit = 30 + 4 * sum(plan.seconds[name] for name in order)
         result = run(mutant, tests, order, limit, options.out)
     if result in BAD and options.elsewhere:
-        result = run(mutant, ["-m", options.marks, *options.elsewhere], None, 300, options.out)
+        result = run(mutant, ["-m", options.marks, *options.elsewhere], None, 60, options.out)
     return result
 
 

@@ -184,7 +184,7 @@ def run_pytest(arguments: Sequence[str], plugin: object) -> int:
 def in_fork(work: Callable[[], int], limit: float, log: Path) -> int:
     """What `work` returns in a process of its own, which has so many seconds of a processor.
 
-    Ended after ten times as long by the clock, for what waits and does not compute.
+    Ended after thrice as long by the clock, for what waits and does not compute.
     """
     child = os.fork()
     if not child:
@@ -202,7 +202,7 @@ def in_fork(work: Callable[[], int], limit: float, log: Path) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    end = time.monotonic() + 10 * limit
+    end = time.monotonic() + 3 * limit
     done = status = 0
     while not done and time.monotonic() < end:
         time.sleep(0.02)
