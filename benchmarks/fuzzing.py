@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deepfake_mtl.inference.batch.inputs import answer_name
+from deepfake_mtl.inference.batch.inputs import folder_name
 from deepfake_mtl.inference.batch.jobs import Job
 from deepfake_mtl.inference.batch.workers import Workers, WorkerSettings
 from deepfake_mtl.inference.options import DetectOptions
@@ -60,7 +60,7 @@ def judge(
     broken: dict[Path, str], folder: Path, checkpoint: Path, options: DetectOptions
 ) -> dict[str, Any]:
     """Judge every file by one process; how that went."""
-    jobs = [Job(path, folder / "out" / answer_name(path), annotate=False) for path in broken]
+    jobs = [Job(path, folder / "out" / folder_name(path), annotate=False) for path in broken]
     workers = Workers(WorkerSettings(checkpoint, options, count=1))
     statuses: Counter[str] = Counter()
     died, slowest, memory = [], (0.0, 0.0, ""), []

@@ -20,9 +20,7 @@ MODULES = {
 }
 
 LONGEST = 350
-TOO_LONG = {
-    "inference/api.py",
-}
+TOO_LONG: set[str] = set()
 """Files that are still to be split; whoever splits one takes it out."""
 
 LIGHT = ("models", "losses", "metrics", "network", "tasks")

@@ -1,4 +1,10 @@
-"""A video in, a verdict out, with a detector that was trained; needs no Lightning."""
+"""A video in, a verdict out, with a detector that was trained; needs no Lightning.
+
+A video's way: `video` (the file) -> `views` and `tracking` (faces) -> `clips` (and their scores)
+-> `face_track` (what is kept of each face) -> `aggregation` and `reliability` (what is said) ->
+`verdict` (JSON) -> `report` (page). `pipeline` is the loop over frames, `api` the whole; `batch`
+does it for many videos, and `export` writes a detector that does it elsewhere.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -11,11 +17,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
-        {
-            "options": ("DetectOptions",),
-            "verdict": ("Verdict",),
-            "api": ("VideoDetector",),
-        },
+        {"api": ("VideoDetector",), "options": ("DetectOptions",), "verdict": ("Verdict",)},
     )
 
 __all__ = ["DetectOptions", "Verdict", "VideoDetector"]

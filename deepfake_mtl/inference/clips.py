@@ -1,33 +1,39 @@
-"""Clips out of a stream of views, with no more in memory than a clip of each subject."""
+"""Clips out of the views of each face, no more than one in memory, and their scores."""
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deepfake_mtl.data.clip_positions import ClipPositions
-from deepfake_mtl.inference.subjects import View
+from deepfake_mtl.errors import CheckpointError
+from deepfake_mtl.inference.views import View
+from deepfake_mtl.metrics import fake_probability
+from deepfake_mtl.network import MultiTaskNetwork
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """What the network scores at once.
+    """Frames of a face that the network scores at once.
 
     Attributes:
-        subject: See `View`.
+        face: Number of the face; see `View`.
         start: First frame, counted from 0.
         end: Last frame.
         frames: RGB, shape (T, size, size, 3).
-        side: Of the face in pixels, the median.
+        side: Side of the face in pixels, the median.
         found: Share of the frames looked at in which the face was found; None where no frame was
             looked at.
-        folded: Whether the subject was there too briefly, so that its frames are played forth and
+        folded: Whether the face was there too briefly, so that its frames are played forth and
             back.
     """
 
-    subject: int
+    face: int
     start: int
     end: int
     frames: NDArray[np.uint8]
@@ -36,13 +42,17 @@ class Clip:
     folded: bool = False
 
 
-class ClipMaker:
-    """Makes clips of one subject, from where it appears to where it disappears.
+Scored: TypeAlias = tuple[Clip, float, dict[str, tuple[float, ...]]]
+"""A clip, its probability of fake, and the probabilities of the classes of each predictor."""
+
+
+class ClipBuffer:
+    """Makes clips of a face, from where it appears to where it disappears.
 
     Args:
         positions: Which frames a clip is made of.
         frames: Number of frames in the video.
-        step: Distance between the starts of overlapping clips, from where a subject appears; one
+        step: Distance between the starts of overlapping clips, from where the face appears; one
             more clip ends where it disappears.
         count: Instead of those, number of clips that are evenly spread over the video, as in tests
             (`deepfake_mtl.data.clips.EvaluationClips`); None for overlapping ones.
@@ -61,13 +71,8 @@ class ClipMaker:
         self._seen = 0
         self._last_end = -1
 
-    @property
-    def last(self) -> int:
-        """Number of the last frame taken in."""
-        return self._held[-1].number
-
     def push(self, view: View) -> Iterator[Clip]:
-        """Take in the next frame; clips that end with it."""
+        """Take in the next frame, and yield the clips that end with it."""
         self._held.append(view)
         self._seen += 1
         span = self._positions.span
@@ -86,7 +91,7 @@ class ClipMaker:
         if not self._held:
             return
         if self._seen >= span:
-            if self._count is None and self._last_end < self.last:
+            if self._count is None and self._last_end < self._held[-1].number:
                 yield self._clip()
             return
         everything = self._seen == self._frames
@@ -99,7 +104,7 @@ class ClipMaker:
         self._last_end = held[-1].number
         looks = [view.found for view in held if view.found is not None]
         return Clip(
-            subject=held[0].subject,
+            face=held[0].face,
             start=held[0].number,
             end=held[-1].number,
             frames=np.stack([held[place].picture for place in self._positions.offsets(len(held))]),
@@ -107,3 +112,52 @@ class ClipMaker:
             found=float(np.mean(looks)) if looks else None,
             folded=len(held) < self._positions.span,
         )
+
+
+class ClipScorer:
+    """Scores clips in batches, in float32, as a test does by default.
+
+    Args:
+        network: In evaluation mode, on the device.
+        device: Where it computes.
+        batch_size: Number of clips in a batch.
+    """
+
+    def __init__(
+        self, network: MultiTaskNetwork, device: torch.device, batch_size: int = 4
+    ) -> None:
+        self._network = network
+        self._device = device
+        self._batch_size = batch_size
+        self._waiting: list[Clip] = []
+
+    def push(self, clip: Clip) -> Iterator[Scored]:
+        """Take in a clip, and yield those that are scored by now, in their order; see `flush`."""
+        self._waiting.append(clip)
+        if len(self._waiting) >= self._batch_size:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Scored]:
+        """Score the clips that wait.
+
+        Raises:
+            CheckpointError: The network gives numbers that are not finite.
+        """
+        clips, self._waiting = self._waiting, []
+        if not clips:
+            return
+        batch = torch.stack([as_tensor(clip.frames) for clip in clips]).to(self._device)
+        with torch.inference_mode():
+            outputs = {name: out.cpu().float() for name, out in self._network(batch).items()}
+        if not all(bool(out.isfinite().all()) for out in outputs.values()):
+            raise CheckpointError("the network gives numbers that are not finite: it is of no use")
+        first = next(iter(outputs.values()))
+        scores = fake_probability(first).tolist()
+        for place, clip in enumerate(clips):
+            rows = {name: tuple(out[place].tolist()) for name, out in outputs.items()}
+            yield clip, scores[place], rows
+
+
+def as_tensor(frames: NDArray[np.uint8]) -> Tensor:
+    """Return a clip (T x H x W x 3) as the network takes it: uint8, 3 x T x H x W."""
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2)))

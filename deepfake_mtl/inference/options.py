@@ -1,13 +1,37 @@
-"""How videos are judged."""
+"""How videos are judged, and which are refused."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.inference.limits import Limits
 
 CALIBRATED: Final = "calibrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds beyond which a video is refused, before it takes memory or hours.
+
+    Attributes:
+        megapixels: Size of a frame in millions of pixels; 8K has 33.
+        hours: Length of a video, by its frames and their rate.
+
+    Raises:
+        ConfigurationError: A limit is not positive.
+    """
+
+    megapixels: float = 40.0
+    hours: float = 12.0
+
+    def __post_init__(self) -> None:
+        if not min(self.megapixels, self.hours) > 0:
+            raise ConfigurationError(f"{self}: both limits must be greater than 0")
+
+    @property
+    def pixels(self) -> int:
+        """Largest number of pixels in a frame."""
+        return round(self.megapixels * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +39,14 @@ class DetectOptions:
     """How videos are judged.
 
     Attributes:
-        threshold: ``calibrated`` (on validation videos), or a number from 0 to 1.
-        step: Distance of the starts of overlapping clips in frames; None takes half a clip.
-        clips: Instead of those, so many evenly spread ones, as a test takes; None for overlapping.
+        threshold: Probability from which on a face is called fake: ``calibrated`` (on validation
+            videos), or a number from 0 to 1.
+        step: Distance between the starts of overlapping clips in frames; None takes half a clip.
+        clips: Instead of those, number of evenly spread clips, as a test takes; None for
+            overlapping ones.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, or as PyTorch has it.
         detector_model: YuNet's file; None takes it from the cache, or downloads it.
-        limits: What is refused.
+        limits: Bounds beyond which a video is refused.
 
     Raises:
         ConfigurationError: A value is out of range.
@@ -31,7 +57,7 @@ class DetectOptions:
     clips: int | None = None
     device: str = "auto"
     detector_model: Path | None = None
-    limits: Limits = Limits()  # noqa: RUF009 (is frozen)
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if self.threshold != CALIBRATED and not (

@@ -10,7 +10,6 @@ farther.
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from deepfake_mtl.faces.tracks import (
     smoothing_reach,
     steady_squares,
 )
+from deepfake_mtl.inference.views import Crop, View
 
 _AT_A_TIME: Final = 10
 """Frames whose squares are worked out together."""
@@ -33,45 +33,16 @@ _FORGET: Final = 1500
 """Frames after which a face that was lost does not come back: a minute of video."""
 
 _KEPT_BYTES: Final = 400_000_000
-"""Of waiting frames, beyond which they wait for less."""
+"""Memory for waiting frames, beyond which they wait for less."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceSquare:
-    """A face in a frame.
-
-    Attributes:
-        face: Number of the face in the video, from 0.
-        square: Centre x, centre y and side in pixels, without margin.
-        found: Whether it was found in this very frame; None of frames that were not looked at.
-    """
-
-    face: int
-    square: NDArray[np.float64]
-    found: bool | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FollowedFrame:
-    """A frame and the faces that are in it.
-
-    Attributes:
-        number: Of the frame, from 0.
-        frame: The picture.
-        faces: In the order in which they first appeared.
-    """
-
-    number: int
-    frame: Frame
-    faces: list[FaceSquare]
-
-
-class FaceFollower:
-    """Follows every face of a video.
+class FaceTracker:
+    """Follows every face of a video, and crops it out of each frame that shows it.
 
     Args:
         detector: Finds faces in a frame.
         settings: How to follow them.
+        crop: Crops a face out of a frame.
         kept_bytes: Memory for waiting frames. Where it does not suffice for all that should wait,
             fewer do, and squares near them are less steady.
 
@@ -80,11 +51,16 @@ class FaceFollower:
     """
 
     def __init__(
-        self, detector: FaceDetector, settings: TrackSettings, kept_bytes: int = _KEPT_BYTES
+        self,
+        detector: FaceDetector,
+        settings: TrackSettings,
+        crop: Crop,
+        kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         self.looks = 0
         self._detector = detector
         self._settings = settings
+        self._crop = crop
         self._kept_bytes = kept_bytes
         # A gap that is bridged, what smoothing sees beyond it, and the box after the next one.
         self._reach = settings.gap + smoothing_reach(settings) + 2 * settings.step
@@ -92,11 +68,11 @@ class FaceFollower:
         self._numbers: dict[int, int] = {}  # of faces, by identity of their tracks
         self._known: list[Track] = []
 
-    def follow(self, frames: Iterable[Frame]) -> Iterator[FollowedFrame]:
-        """Yield all frames in their order, with their faces.
+    def views(self, frames: Iterable[Frame]) -> Iterator[tuple[float, list[View]]]:
+        """Yield the time of each frame, in order, with its faces in the order of appearance.
 
         Args:
-            frames: Of a video, from the first to the last.
+            frames: Frames of a video, from the first to the last.
         """
         waiting: deque[tuple[int, Frame]] = deque()
         last = looked = -1
@@ -127,19 +103,29 @@ class FaceFollower:
                 self._numbers[id(track)] = len(self._known)
                 self._known.append(track)  # kept, so that its identity is not given away
 
-    def _let_go(self, waiting: deque[tuple[int, Frame]], count: int) -> Iterator[FollowedFrame]:
+    def _let_go(
+        self, waiting: deque[tuple[int, Frame]], count: int
+    ) -> Iterator[tuple[float, list[View]]]:
         some = [waiting.popleft() for _ in range(min(count, len(waiting)))]
         first, last = some[0][0], some[-1][0]
-        faces: dict[int, list[FaceSquare]] = {number: [] for number, _ in some}
-        for track in self._tracker.tracks:
-            if track.numbers[0] <= last and track.numbers[-1] >= first:
-                for number, square in self._squares(track, first, last):
-                    faces[number].append(square)
+        present = [
+            (self._numbers[id(track)], self._squares(track, first, last))
+            for track in self._tracker.tracks
+            if track.numbers[0] <= last and track.numbers[-1] >= first
+        ]
         for number, frame in some:
-            yield FollowedFrame(number, frame, faces[number])
+            views = []
+            for face, squares in present:
+                if number in squares:
+                    square, found = squares[number]
+                    picture, shown = self._crop(frame, square)
+                    views.append(View(face, number, picture, shown, float(square[2]), found))
+            yield frame.time, views
 
-    def _squares(self, track: Track, first: int, last: int) -> Iterator[tuple[int, FaceSquare]]:
-        """Yield where a face is in the frames from the first to the last that show it."""
+    def _squares(
+        self, track: Track, first: int, last: int
+    ) -> dict[int, tuple[NDArray[np.float64], bool | None]]:
+        """Return, by frame from the first to the last, where a face is and if it was found."""
         numbers, settings = track.numbers, self._settings
         begin = bisect_left(numbers, first - self._reach)
         # The box before, and one more for the median; unless an age ago.
@@ -149,16 +135,14 @@ class FaceFollower:
                 break
         near = numbers[begin:]
         if not near or near[0] > last:
-            return
+            return {}
         squares = steady_squares(near, track.boxes[begin:], settings)
-        face = self._numbers[id(track)]
+        placed: dict[int, tuple[NDArray[np.float64], bool | None]] = {}
         for number in range(max(first, near[0]), min(last, near[-1]) + 1):
             after = bisect_left(near, number)
             found = near[after] == number
             if not found and near[after] - near[after - 1] > settings.gap:
                 continue
             looked = number % settings.step == 0 or found
-            yield (
-                number,
-                FaceSquare(face, squares[number - near[0]], found if looked else None),
-            )
+            placed[number] = (squares[number - near[0]], found if looked else None)
+        return placed

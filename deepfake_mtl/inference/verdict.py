@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from deepfake_mtl.inference.video import VideoFacts
@@ -15,12 +16,12 @@ Status = Literal["scored", "no face", "not scored", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class VerdictWarning:
     """Something that makes a score less trustworthy.
 
     Attributes:
-        code: For programs.
-        text: For people.
+        code: Name for programs.
+        text: Sentence for people.
     """
 
     code: str
@@ -35,9 +36,9 @@ class ClipScore:
         start: First frame, counted from 0.
         end: Last frame.
         start_time: When the first frame is shown, in seconds; None where the file does not tell.
-        end_time: Likewise of the last.
+        end_time: When the last frame is shown, in seconds; None where the file does not tell.
         score: Probability of fake.
-        side: Of the face in pixels of the video, the median.
+        side: Side of the face in pixels of the video, the median.
     """
 
     start: int
@@ -54,9 +55,9 @@ class Resemblance:
 
     Attributes:
         name: A manipulation that was trained on; None if it resembles none of those.
-        probability: Of the likeliest of those, the mean over the clips.
+        probability: Probability of the likeliest of those, the mean over the clips.
         agreement: Share of clips in which that one is likeliest.
-        probabilities: Of each class, the mean over the clips.
+        probabilities: Probability of each class, the mean over the clips.
     """
 
     name: str | None
@@ -70,20 +71,21 @@ class FaceVerdict:
     """What is said about a face, or about whole frames.
 
     Attributes:
-        face: Its number, by when it appeared.
-        first_frame: In which it is seen.
-        last_frame: Likewise.
-        frames: In how many frames it is seen.
-        side: Of the face in pixels of the video, the median.
+        face: Number of the face, by when it appeared.
+        first_frame: First frame in which it is seen.
+        last_frame: Last frame in which it is seen.
+        frames: Number of frames in which it is seen.
+        side: Side of the face in pixels of the video, the median.
         score: Probability of fake, the mean over the clips; None if no clip could be scored.
         spread: Standard deviation of the score over the clips; None where there are fewer than two.
-        lowest: Score of a clip.
-        highest: Likewise.
+        lowest: Lowest score of a clip.
+        highest: Highest score of a clip.
         is_fake: Whether the score reaches the threshold; None without a score.
         resembles: Which manipulation; None unless it is called fake by a detector that tells.
-        readouts: Means over the clips of the classes of each readout.
+        readouts: By predictor, mean over the clips of the probability of each class.
         clips: The scores that the mean is of.
-        skipped_clips: Clips that were not scored, since the face was too small or hardly found.
+        skipped_clips: Number of clips that were not scored, since the face was too small or hardly
+            found.
         warnings: What makes the score less trustworthy.
     """
 
@@ -101,7 +103,7 @@ class FaceVerdict:
     readouts: Mapping[str, Mapping[str, float]]
     clips: tuple[ClipScore, ...]
     skipped_clips: int
-    warnings: tuple[Warned, ...]
+    warnings: tuple[VerdictWarning, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +111,16 @@ class DetectorFacts:
     """Which detector said so.
 
     Attributes:
-        path: Its checkpoint or folder.
-        sha256: Of its weights.
+        path: Path of its checkpoint or folder.
+        sha256: Digest of its weights.
         corpus: What it was trained on; None where it does not say.
         synthetic: Whether that is a synthetic world.
         held_out: Manipulations that it was not trained on.
         judges: ``faces`` or ``whole frames``.
-        clip_length: Frames of a clip.
-        clip_stride: Their distance.
+        clip_length: Number of frames in a clip.
+        clip_stride: Distance between these frames, in frames of the video.
         size: Side of a clip in pixels.
-        version: Of the library that gave the verdict.
+        version: Version of the library that gave the verdict.
     """
 
     path: str
@@ -143,18 +145,18 @@ class Verdict:
             be scored; or ``failed``: the file could not be judged.
         error: Why it failed; None otherwise.
         score: Probability of fake of the face that is likeliest fake; None without a score.
-        is_fake: Whether that reaches the threshold; None likewise.
-        face: Number of that face; None likewise.
-        threshold: From which score on a face is called fake.
+        is_fake: Whether that reaches the threshold; None without a score.
+        face: Number of that face; None without a score.
+        threshold: Score from which on a face is called fake.
         threshold_from: ``calibrated`` on validation videos, or ``given``.
-        spread: See `FaceVerdict`; of that face, as the next.
-        resembles: See there.
-        warnings: About the video as a whole.
+        spread: Standard deviation of the score of that face over its clips; see `FaceVerdict`.
+        resembles: Which manipulation that face resembles; see `FaceVerdict`.
+        warnings: What makes the score of the video less trustworthy.
         statement: What such a verdict is worth.
         file: What the file says about itself; None if it cannot be opened.
         detector: Which detector said so.
         settings: How clips were laid.
-        faces: The most fake one first.
+        faces: Verdicts on the faces, the most fake one first.
     """
 
     video: str
@@ -170,9 +172,9 @@ class Verdict:
     face: int | None = None
     spread: float | None = None
     resembles: Resemblance | None = None
-    warnings: tuple[Warned, ...] = ()
+    warnings: tuple[VerdictWarning, ...] = ()
     file: VideoFacts | None = None
-    faces: tuple[FaceVerdict, ...] = field(default=())
+    faces: tuple[FaceVerdict, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, the schema's version first."""
@@ -190,8 +192,87 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the verdicts of one detector have in common, whatever the video is.
+
+    Attributes:
+        threshold: Score from which on a face is called fake.
+        threshold_from: ``calibrated`` on validation videos, or ``given``.
+        statement: What such a verdict is worth.
+        detector: Which detector says so.
+        settings: How clips are laid and what is refused; with the weights they decide on the
+            scores.
+    """
+
+    threshold: float
+    threshold_from: str
+    statement: str
+    detector: DetectorFacts
+    settings: Mapping[str, Any]
+
+    def verdict(
+        self,
+        video: Path,
+        file: VideoFacts,
+        faces: Sequence[FaceVerdict],
+        warnings: Iterable[VerdictWarning],
+    ) -> Verdict:
+        """Return the verdict on a video, which is that on its most fake face.
+
+        Args:
+            video: Path of the file.
+            file: What it says about itself.
+            faces: Verdicts on its faces, the most fake one first.
+            warnings: What makes the score less trustworthy.
+        """
+        common = self._common(video)
+        top = faces[0] if faces else None
+        common |= {"file": file, "faces": tuple(faces), "warnings": tuple(warnings), "error": None}
+        if top is None or top.score is None:
+            return Verdict(status="no face" if top is None else "not scored", **common)
+        return Verdict(
+            status="scored",
+            score=top.score,
+            is_fake=top.is_fake,
+            face=top.face,
+            spread=top.spread,
+            resembles=top.resembles,
+            **common,
+        )
+
+    def failure(self, video: Path, reason: str) -> Verdict:
+        """Return the verdict on a video that cannot be judged."""
+        return Verdict(status="failed", error=reason, **self._common(video))
+
+    def made(self, content: Mapping[str, Any]) -> bool:
+        """Return whether a verdict was made with this detector and these settings.
+
+        Args:
+            content: Content of its JSON file.
+
+        Raises:
+            KeyError: It is not a verdict.
+        """
+        detector = content["detector"]
+        return bool(
+            content["schema_version"] == SCHEMA_VERSION
+            and content["threshold"] == self.threshold
+            and content["threshold_from"] == self.threshold_from
+            and content["settings"] == self.settings
+            and detector["sha256"] == self.detector.sha256
+            and detector["version"] == self.detector.version
+        )
+
+    def _common(self, video: Path) -> dict[str, Any]:
+        return {
+            "video": str(video.absolute()),
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+        }
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
-    """Turn numbers that are not finite into None."""
+    """Return a value with None for each number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

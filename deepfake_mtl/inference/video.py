@@ -11,7 +11,7 @@ from typing import Final
 from deepfake_mtl.data.video import Frame, iterate_frames, open_video, probe
 from deepfake_mtl.data.video.geometry import pixel_aspect
 from deepfake_mtl.errors import VideoError
-from deepfake_mtl.inference.limits import Limits
+from deepfake_mtl.inference.options import Limits
 
 _OTHERS: Final = {
     b"\x89PNG": "a PNG picture",
@@ -33,18 +33,18 @@ class VideoFacts:
     """What a file says about itself.
 
     Attributes:
-        path: Absolute.
-        bytes: Size of the file.
+        path: Absolute path of the file.
+        bytes: Size of the file in bytes.
         modified_ns: When it was last changed, in nanoseconds.
-        sha256: Of its content.
-        container: As FFmpeg names it.
-        codec: Likewise.
-        pixel_format: Likewise; None where the file does not say.
-        width: Of a frame in pixels, as coded.
-        height: Likewise.
-        frames: Number of frames.
-        fps: Frames a second on average; None where the file does not say.
-        seconds: Length; None likewise.
+        sha256: Digest of its content.
+        container: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        pixel_format: FFmpeg's name of the pixel format; None where the file does not say.
+        width: Width of a frame in pixels, as coded.
+        height: Height of a frame in pixels, as coded.
+        frames: Number of frames in the file.
+        fps: Number of frames a second on average; None where the file does not say.
+        seconds: Length in seconds; None where the file does not say.
         bits_per_pixel: Size of the file over the pixels of all frames.
     """
 
@@ -67,8 +67,8 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
     """Look at a video, without decoding it where its packets tell how many frames it has.
 
     Args:
-        path: Of a file, by whatever name.
-        limits: What is refused.
+        path: Path of a file, by whatever name.
+        limits: Bounds beyond which a video is refused.
         alive: Called now and then.
 
     Raises:

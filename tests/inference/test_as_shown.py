@@ -38,9 +38,9 @@ def test_an_annotated_video_shows_what_players_show(tmp_path: Path) -> None:
     video, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
     shown = write(video)
     detector = VideoDetector.from_checkpoint(write_folder(tmp_path / "detector", description()))
-    examination = detector.examine(video)
-    assert examination.verdict.faces[0].side == 64
-    annotate(examination, copy, detector.options.limits, lambda _done, _all: None)
+    analysis = detector.analyse(video, keep_squares=True)
+    assert analysis.verdict.faces[0].side == 64
+    annotate(analysis, copy, detector.options.limits, lambda _done, _all: None)
     info = probe(copy)
     assert (info.frames, info.width, info.height) == (12, 96, 64)
     difference = read_clip(copy, 3, 1)[0].astype(int) - shown

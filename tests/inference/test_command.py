@@ -16,7 +16,7 @@ import pytest
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.video import probe
 from deepfake_mtl.errors import ConfigurationError, VideoError
-from deepfake_mtl.inference.batch.inputs import answer_name, find_inputs
+from deepfake_mtl.inference.batch.inputs import find_inputs, folder_name
 from deepfake_mtl.inference.batch.jobs import Job
 from deepfake_mtl.inference.batch.workers import Workers, WorkerSettings
 from deepfake_mtl.inference.options import DetectOptions
@@ -154,7 +154,7 @@ def test_answers_are_files_with_safe_names_and_escaped_text(judged: Path) -> Non
     for path in out.rglob("*"):
         assert path.relative_to(out).as_posix().isascii()
         assert not set(' "<>&\n') & set(path.name)
-    folder = out / answer_name(judged / "videos" / NASTY)
+    folder = out / folder_name(judged / "videos" / NASTY)
     pages = [(folder / "verdict.html").read_text(), (out / "index.html").read_text()]
     for page in pages:
         assert "<script" not in page
@@ -178,7 +178,7 @@ def test_answers_are_files_with_safe_names_and_escaped_text(judged: Path) -> Non
 
 
 def test_an_annotated_video_has_every_frame(judged: Path) -> None:
-    folder = judged / "out" / answer_name(judged / "videos" / "good.mp4")
+    folder = judged / "out" / folder_name(judged / "videos" / "good.mp4")
     info = probe(folder / "annotated.mp4")
     assert (info.frames, info.width, info.height) == (40, 64, 48)
 
@@ -187,8 +187,8 @@ def test_a_second_run_does_what_is_missing_only(
     judged: Path, detector: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = judged / "out"
-    good = out / answer_name(judged / "videos" / "good.mp4") / "verdict.json"
-    other = out / answer_name(judged / "videos" / "below/good.mp4") / "verdict.json"
+    good = out / folder_name(judged / "videos" / "good.mp4") / "verdict.json"
+    other = out / folder_name(judged / "videos" / "below/good.mp4") / "verdict.json"
     before = good.stat().st_mtime_ns
     other.unlink()
     listed = judged / "list.txt"
@@ -258,9 +258,9 @@ def test_mistakes_are_told(
 
 def test_names_of_answers_are_unique_and_lists_are_read(tmp_path: Path) -> None:
     one, other = tmp_path / "a b.mp4", tmp_path / "a_b.mp4"
-    assert answer_name(one) != answer_name(other)
-    assert answer_name(one).startswith("a_b-")
-    assert len(answer_name(tmp_path / ("x" * 200))) < 80
+    assert folder_name(one) != folder_name(other)
+    assert folder_name(one).startswith("a_b-")
+    assert len(folder_name(tmp_path / ("x" * 200))) < 80
     with pytest.raises(ConfigurationError, match="no videos"):
         find_inputs([tmp_path], tmp_path / "out")
     one.touch()

@@ -8,7 +8,8 @@ import pytest
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.tracks import Subject, TrackSettings, find_subject, frames_to_look_at
-from deepfake_mtl.inference.tracking import FaceFollower, FollowedFrame
+from deepfake_mtl.inference.tracking import FaceTracker
+from deepfake_mtl.inference.views import View
 from tests.faces.test_tracks import found, walk
 
 
@@ -33,12 +34,21 @@ def frames(count: int) -> Iterator[Frame]:
         yield Frame(np.full((4, 4, 3), number % 256, np.uint8), number / 25)
 
 
+def uncropped(frame: Frame, square: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float]]:
+    return frame.rgb(), tuple(square)
+
+
 def follow(
     script: dict[int, Detections], count: int, settings: TrackSettings, **options: int
-) -> list[FollowedFrame]:
-    followed = list(FaceFollower(Script(script), settings, **options).follow(frames(count)))
-    assert [each.number for each in followed] == list(range(count))
-    return followed
+) -> list[list[View]]:
+    tracker = FaceTracker(Script(script), settings, uncropped, **options)
+    followed = list(tracker.views(frames(count)))
+    assert [time for time, _ in followed] == [number / 25 for number in range(count)]
+    for number, (_, faces) in enumerate(followed):
+        for view in faces:
+            assert (view.number, view.picture[0, 0, 0]) == (number, number % 256)
+            assert view.side == view.square[2]
+    return [faces for _, faces in followed]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,11 +66,11 @@ def test_squares_are_those_of_the_whole_video(seed: int) -> None:
     whole = find_subject(script, count, settings)
     assert isinstance(whole, Subject)
     followed = follow(script, count, settings)
-    for each in followed:
-        assert bool(each.faces) == bool(whole.present[each.number])
-        for face in each.faces:
-            np.testing.assert_allclose(face.square, whole.squares[each.number], atol=1e-6)
-    assert any(not each.faces for each in followed) == (not whole.present.all())
+    for number, faces in enumerate(followed):
+        assert bool(faces) == bool(whole.present[number])
+        for face in faces:
+            np.testing.assert_allclose(face.square, whole.squares[number], atol=1e-6)
+    assert any(not faces for faces in followed) == (not whole.present.all())
 
 
 def test_each_of_several_faces_keeps_its_number() -> None:
@@ -70,15 +80,15 @@ def test_each_of_several_faces_keeps_its_number() -> None:
         for n in frames_to_look_at(count)
     }
     followed = follow(script, count, TrackSettings())
-    assert [[face.face for face in each.faces] for each in followed[:100]] == [[0]] * 100
-    assert [[face.face for face in each.faces] for each in followed[100:]] == [[0, 1]] * 200
-    assert followed[0].faces[0].found
-    assert followed[1].faces[0].found is None
+    assert [[face.face for face in faces] for faces in followed[:100]] == [[0]] * 100
+    assert [[face.face for face in faces] for faces in followed[100:]] == [[0, 1]] * 200
+    assert followed[0][0].found
+    assert followed[1][0].found is None
     # With hardly any memory frames wait for less, and none is lost.
     hurried = follow(script, count, TrackSettings(), kept_bytes=100)
     for one, other in zip(followed, hurried, strict=True):
-        assert [face.face for face in one.faces] == [face.face for face in other.faces]
-        for face, same in zip(one.faces, other.faces, strict=True):
+        assert [face.face for face in one] == [face.face for face in other]
+        for face, same in zip(one, other, strict=True):
             np.testing.assert_allclose(face.square, same.square, atol=2)
 
 
@@ -86,10 +96,7 @@ def test_a_face_that_goes_is_gone_and_counts_anew_after_a_minute() -> None:
     count = 2000
     here = found((100, 100, 50, 0.9))
     script = {n: here if n < 200 or n >= 1900 else found() for n in frames_to_look_at(count)}
-    seen = {
-        n: [f.face for f in each.faces]
-        for n, each in enumerate(follow(script, count, TrackSettings()))
-    }
+    seen = [[face.face for face in faces] for faces in follow(script, count, TrackSettings())]
     assert seen[195] == [0]
     assert not any(seen[n] for n in range(196, 1900))
     assert seen[1950] == [1]
@@ -113,5 +120,5 @@ def test_no_more_frames_wait_than_the_squares_need() -> None:
             yield frame
 
     script = {n: found((100, 100, 50, 0.9)) for n in frames_to_look_at(count)}
-    follower = FaceFollower(Script(script), TrackSettings())
-    assert max(len(living) for _ in follower.follow(source())) < 130
+    tracker = FaceTracker(Script(script), TrackSettings(), uncropped)
+    assert max(len(living) for _ in tracker.views(source())) < 130

@@ -6,17 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from deepfake_mtl.inference.aggregation import aggregate_face
 from deepfake_mtl.inference.clips import Clip
-from deepfake_mtl.inference.judging import (
-    SubjectRecord,
-    about_detector,
-    about_video,
-    judge_subject,
-    statement,
-)
+from deepfake_mtl.inference.face_track import FaceTrack
+from deepfake_mtl.inference.reliability import about_detector, about_video, statement
 from deepfake_mtl.inference.report.heatmap import heat_map
-from deepfake_mtl.inference.scoring import ScoredClip
 from deepfake_mtl.inference.video import VideoFacts
+from deepfake_mtl.inference.views import View
 from tests.inference.made_up import CORPUS, center_crops, description, network
 
 FACTS = VideoFacts(
@@ -24,21 +20,22 @@ FACTS = VideoFacts(
 )
 
 
-def record(
+def track(
     scores: list[float], manipulation: list[list[float]], frames: int = 100, side: float = 99
 ):
-    seen = SubjectRecord(0, 0)
+    seen = FaceTrack(0, 0, 0)
+    picture = np.zeros((2, 2, 3), np.uint8)
     for number in range(frames):
-        seen.see(number, side)
+        seen.see(View(0, number, picture, (0, 0, side), side, found=True))
     for place, (score, row) in enumerate(zip(scores, manipulation, strict=True)):
         clip = Clip(0, place, place + 7, np.zeros((8, 2, 2, 3), np.uint8), side, 1.0)
         outputs = {"binary": (1 - score, score), "manipulation": tuple(row)}
-        seen.take(ScoredClip(clip, score, outputs), [n / 25 for n in range(frames)])
+        seen.take((clip, score, outputs), [n / 25 for n in range(frames)])
     return seen
 
 
-def judge(seen: SubjectRecord, **changes):
-    return judge_subject(0, seen, 0.5, description(**changes))
+def judge(seen: FaceTrack, **changes):
+    return aggregate_face(seen, 0.5, description(**changes))
 
 
 def codes(warnings) -> set[str]:
@@ -55,30 +52,30 @@ def codes(warnings) -> set[str]:
     ],
 )
 def test_a_fake_resembles_a_manipulation_or_none_of_those_seen(row: list[float], name) -> None:
-    face = judge(record([0.8, 0.9], [row, row]))
+    face = judge(track([0.8, 0.9], [row, row]))
     assert face.is_fake
     assert face.resembles is not None
     assert face.resembles.name == name
     assert face.resembles.probabilities["Deepfakes"] == pytest.approx(row[1])
-    assert judge(record([0.1, 0.2], [row, row])).resembles is None
+    assert judge(track([0.1, 0.2], [row, row])).resembles is None
 
 
 def test_what_makes_a_score_less_trustworthy_is_said() -> None:
     row = [0.2] * 5
-    steady = judge(record([0.8] * 5, [row] * 5))
+    steady = judge(track([0.8] * 5, [row] * 5))
     assert steady.warnings == ()
     assert steady.score == pytest.approx(0.8)
     assert steady.spread == pytest.approx(0)
-    assert codes(judge(record([0.1, 0.9], [row] * 2)).warnings) == {"disagreement"}
-    assert codes(judge(record([0.8], [row], frames=10)).warnings) == {"few_frames"}
-    assert judge(record([0.8], [row])).spread is None
-    small = judge(record([0.8], [row], side=20), crops=center_crops())
+    assert codes(judge(track([0.1, 0.9], [row] * 2)).warnings) == {"disagreement"}
+    assert codes(judge(track([0.8], [row], frames=10)).warnings) == {"few_frames"}
+    assert judge(track([0.8], [row])).spread is None
+    small = judge(track([0.8], [row], side=20), crops=center_crops())
     assert codes(small.warnings) == {"small_face"}
     trained = {"shorter_side": [400.0, 480.0, 720.0], "crop_side": [90.0, 200.0, 300.0]}
     trained["bits_per_pixel"] = [0.02, 0.03, 0.05]
-    small = judge(record([0.8], [row], side=60), crops=center_crops(), videos=trained)
+    small = judge(track([0.8], [row], side=60), crops=center_crops(), videos=trained)
     assert codes(small.warnings) == {"small_face"}
-    assert codes(judge(record([], [], frames=3)).warnings) == {"not_scored"}
+    assert codes(judge(track([], [], frames=3)).warnings) == {"not_scored"}
 
     assert codes(about_video(FACTS, description(videos=trained))) == {"compression"}
     far = replace(FACTS, height=100, bits_per_pixel=0.03)

@@ -16,8 +16,7 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.batch.inputs import describe_left_out, find_inputs
 from deepfake_mtl.inference.batch.jobs import INDEX, TABLE
 from deepfake_mtl.inference.batch.workers import WorkerSettings
-from deepfake_mtl.inference.limits import Limits
-from deepfake_mtl.inference.options import CALIBRATED, DetectOptions
+from deepfake_mtl.inference.options import CALIBRATED, DetectOptions, Limits
 from deepfake_mtl.util.machine import usable_cores
 
 _LIMITS: Final = Limits()
@@ -126,17 +125,17 @@ def run(arguments: argparse.Namespace) -> int:
         workers = min(usable_cores(), _MOST_WORKERS, len(inputs.videos))
     settings = WorkerSettings(arguments.ckpt_path, options, workers, arguments.patience)
     try:
-        answers = judge_all(inputs, arguments.out, settings, annotate=arguments.annotate)
+        verdicts = judge_all(inputs, arguments.out, settings, annotate=arguments.annotate)
     except KeyboardInterrupt:
         print("Interrupted: the same command goes on where it was")
         return _INTERRUPTED
     for line in describe_left_out(inputs):
         print(line)
     print(
-        f"{len(answers)} answers are in {shown(arguments.out)}: see {TABLE}, and open "
+        f"{len(verdicts)} answers are in {shown(arguments.out)}: see {TABLE}, and open "
         f"{shown(arguments.out / INDEX)}"
     )
-    return exit_status(answers)
+    return exit_status(verdicts)
 
 
 def _threshold(text: str) -> float | Literal["calibrated"]:

@@ -1,4 +1,4 @@
-"""What to judge: videos by name, folders of them, and lists; and where each answer goes."""
+"""What to judge: videos by name, folders of them, and lists; and where each verdict goes."""
 
 import hashlib
 import os
@@ -18,10 +18,10 @@ VIDEO_SUFFIXES: Final = frozenset(
         "mpg", "mts", "mxf", "nut", "ogg", "ogv", "ts", "vob", "webm", "wmv",
     )
 )  # fmt: skip
-"""Of files that are looked at in folders."""
+"""Suffixes of the files that are looked at in folders."""
 
 LIST_SUFFIX: Final = ".txt"
-"""Of a list: the path of a video in each line."""
+"""Suffix of a list, which has the path of a video in each line."""
 
 NOT_NAMED: Final = "not named as a video"
 """Why most files are left out that are."""
@@ -39,7 +39,7 @@ class Inputs:
     """What was found.
 
     Attributes:
-        videos: To be judged, each once.
+        videos: Videos to be judged, each once.
         left_out: Files in folders that are not looked at, with the reason.
     """
 
@@ -56,7 +56,7 @@ def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
 
     Args:
         named: Videos, folders and lists.
-        out: Where answers go.
+        out: Folder that verdicts go to.
 
     Raises:
         ConfigurationError: Nothing is there, or a list cannot be read.
@@ -82,11 +82,11 @@ def find_inputs(named: Sequence[Path], out: Path) -> Inputs:
     return inputs
 
 
-def answer_name(video: Path) -> str:
-    """Return a name for the folder of an answer: safe, unique, and the same in every run.
+def folder_name(video: Path) -> str:
+    """Return a name for the folder of a verdict: safe, unique, and the same in every run.
 
     Args:
-        video: Of which the answer is.
+        video: Path of the video.
     """
     absolute = os.path.abspath(video)  # noqa: PTH100 (a link is not its target)
     digest = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:10]
@@ -109,7 +109,7 @@ def describe_left_out(inputs: Inputs) -> list[str]:
 
 
 def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
-    root, answers = folder.resolve(), out.resolve()
+    root, verdicts = folder.resolve(), out.resolve()
 
     def note(error: OSError) -> None:
         inputs.left_out.append((Path(error.filename), f"cannot be read ({error.strerror})"))
@@ -119,7 +119,7 @@ def _walk(folder: Path, out: Path, inputs: Inputs) -> Iterator[Path]:
         for name in sorted(folders):
             if (here / name).is_symlink():
                 inputs.left_out.append((here / name, LINK))
-        folders[:] = sorted(name for name in folders if (here / name).resolve() != answers)
+        folders[:] = sorted(name for name in folders if (here / name).resolve() != verdicts)
         for name in sorted(files):
             file = here / name
             if file.suffix.lower() not in VIDEO_SUFFIXES or name.startswith("."):

@@ -1,4 +1,4 @@
-"""The answers on many videos, as a CSV and as an index page."""
+"""The verdicts on many videos, as a CSV and as an index page."""
 
 import csv
 import io
@@ -19,22 +19,22 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _NONE_SEEN: Final = "none of those seen"
 
-Answered = tuple[Path, Mapping[str, Any]]
-"""Folder of an answer, and the content of its JSON file."""
+Judged = tuple[Path, Mapping[str, Any]]
+"""Folder of a verdict, and the content of its JSON file."""
 
 
 def write_summary(
-    out: Path, answers: Sequence[Answered], left_out: Sequence[tuple[Path, str]]
+    out: Path, verdicts: Sequence[Judged], left_out: Sequence[tuple[Path, str]]
 ) -> None:
     """Write ``verdicts.csv`` and ``index.html``, the likeliest fakes first.
 
     Args:
-        out: Where to.
-        answers: On all videos.
+        out: Folder to write to.
+        verdicts: Verdicts on all videos.
         left_out: Files that were not looked at, with the reason.
     """
     ordered = sorted(
-        answers, key=lambda each: (-(each[1]["score"] or 0), each[1]["status"], each[1]["video"])
+        verdicts, key=lambda each: (-(each[1]["score"] or 0), each[1]["status"], each[1]["video"])
     )
     rows = [_row(out, folder, content) for folder, content in ordered]
     text = io.StringIO()
@@ -76,10 +76,10 @@ def outcome(content: Mapping[str, Any]) -> str:
     return {"failed": "not judged"}.get(content["status"], str(content["status"]))
 
 
-def _banners(answers: Sequence[Answered]) -> list[str]:
+def _banners(verdicts: Sequence[Judged]) -> list[str]:
     texts = {
         warning["text"]: None
-        for _, content in answers
+        for _, content in verdicts
         for warning in content["warnings"]
         if warning["code"] in ("synthetic", "unknown_corpus")
     }

@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from deepfake_mtl.errors import CheckpointError, ConfigurationError, DeepfakeMTLError
-from deepfake_mtl.inference.batch.jobs import Job
+from deepfake_mtl.inference.batch.jobs import Job, JobResult
 from deepfake_mtl.inference.options import DetectOptions
 from deepfake_mtl.util.machine import private_memory, processor_time, usable_cores
 from deepfake_mtl.util.memory import limit_memory
 from deepfake_mtl.util.processes import ending
+
+if TYPE_CHECKING:  # what the parent does without
+    from deepfake_mtl.inference.api import VideoDetector
+    from deepfake_mtl.inference.verdict import Setup
 
 _TO_START: Final = 600.0
 """Seconds within which a process must be ready."""
@@ -39,13 +43,14 @@ class WorkerSettings:
     """How processes are run.
 
     Attributes:
-        checkpoint: Of the detector.
+        checkpoint: Checkpoint or folder of the detector.
         options: How videos are judged.
         count: Number of processes.
         patience: Seconds of computing without progress after which a process is ended.
-        memory: Bytes that a video may take beyond what the detector takes. A process that holds
-            more is ended. Detectors on the CPU of a Linux system are refused more before they hold
-            it, which costs the one allocation only; drivers of GPUs reserve addresses without end.
+        memory: Number of bytes that a video may take beyond what the detector takes. A process
+            that holds more is ended. Detectors on the CPU of a Linux system are refused more before
+            they hold it, which costs the one allocation only; drivers of GPUs reserve addresses
+            without end.
     """
 
     checkpoint: Path
@@ -55,21 +60,6 @@ class WorkerSettings:
     memory: int = 4 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a job.
-
-    Attributes:
-        job: What was to be done.
-        content: Of its JSON file; None where the process died.
-        reason: Why it died; empty otherwise.
-    """
-
-    job: Job
-    content: dict[str, Any] | None
-    reason: str = ""
-
-
 class Workers:
     """A pool of processes that judge videos.
 
@@ -77,7 +67,7 @@ class Workers:
         settings: How they are run.
 
     Attributes:
-        blank: A verdict of the detector, of no video.
+        setup: What all verdicts of the detector have in common.
 
     Raises:
         CheckpointError: The detector cannot be loaded.
@@ -95,22 +85,22 @@ class Workers:
         self._idle: list[_Worker] = [_Worker(settings)]
         self._busy: list[_Worker] = []
         try:
-            self.blank: Any = self._idle[0].wait_until_ready()
+            self.setup = self._idle[0].wait_until_ready()
         except BaseException:
             self.close()
             raise
 
     def run(
         self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]
-    ) -> Iterator[Answer]:
+    ) -> Iterator[JobResult]:
         """Do jobs, in whatever order they end.
 
         Args:
-            jobs: What to do.
-            progress: Told how many frames of a job are done, of how many.
+            jobs: What is to be done.
+            progress: Told the job, its number of frames that are done, and of all.
 
         Yields:
-            One answer for each job.
+            One result for each job.
         """
         waiting = deque(jobs)
         while waiting or self._busy:
@@ -120,12 +110,12 @@ class Workers:
                 self._busy.append(worker)
             wait([worker.connection for worker in self._busy], timeout=_BEAT)
             for worker in list(self._busy):
-                answer = worker.hear(progress)
-                if answer is not None:
+                result = worker.hear(progress)
+                if result is not None:
                     self._busy.remove(worker)
                     if worker.alive:
                         self._idle.append(worker)
-                    yield answer
+                    yield result
 
     def close(self) -> None:
         """End all processes."""
@@ -150,8 +140,8 @@ class _Worker:
         self._job: Job | None = None
         self._note_life()
 
-    def wait_until_ready(self) -> Any:  # noqa: ANN401
-        """Return the blank verdict of its detector."""
+    def wait_until_ready(self) -> "Setup":
+        """Return what all verdicts of its detector have in common."""
         try:
             if not self.connection.poll(_TO_START):
                 raise CheckpointError("the detector was not loaded within ten minutes")
@@ -165,7 +155,8 @@ class _Worker:
         if kind == "unusable":
             raise content
         self._note_ready()
-        return content
+        setup: Setup = content
+        return setup
 
     def give(self, job: Job) -> None:
         """Have a job done."""
@@ -174,8 +165,8 @@ class _Worker:
         with suppress(OSError):  # it died, which `hear` finds out
             self.connection.send(job)
 
-    def hear(self, progress: Callable[[Job, int, int], None]) -> Answer | None:
-        """Return the answer, once it is there."""
+    def hear(self, progress: Callable[[Job, int, int], None]) -> JobResult | None:
+        """Return what became of its job, once that is known."""
         job = self._job
         if job is None:
             raise RuntimeError("nothing was asked")
@@ -183,9 +174,9 @@ class _Worker:
             while self.connection.poll():
                 kind, content = self.connection.recv()
                 self._note_life()
-                if kind == "answer":
+                if kind == "judged":
                     self._job = None
-                    return Answer(job, content)
+                    return JobResult(job, content)
                 if kind == "progress":
                     progress(job, *content)
                 elif kind == "ready":
@@ -202,10 +193,10 @@ class _Worker:
         else:
             return None
         self.end()
-        return Answer(job, None, f"{job.video}: was given up: {reason}")
+        return JobResult(job, None, f"{job.video}: was given up: {reason}")
 
     def _is_lost(self) -> bool:
-        """Return whether it worked for so long, or waited even longer, without a sign of life."""
+        """Return whether it gave no sign of life in much work, or in even longer waiting."""
         silent = time.monotonic() - self._heard
         if not self._ready:
             return silent > _TO_START
@@ -234,11 +225,11 @@ class _Worker:
         self.process.join()
         self.connection.close()
 
-    def _died(self, job: Job) -> Answer:
+    def _died(self, job: Job) -> JobResult:
         self.process.join()
         how = ending(self.process.exitcode or 0)
         self.end()
-        return Answer(
+        return JobResult(
             job, None, f"{job.video}: the process that judged it died ({how}): the decoder crashed"
         )
 
@@ -251,9 +242,9 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
     except DeepfakeMTLError as error:
         connection.send(("unusable", error))
         return
-    from deepfake_mtl.inference.batch.writing import answer  # noqa: PLC0415 (not in the parent)
+    from deepfake_mtl.inference.batch.writing import judge  # noqa: PLC0415 (not in the parent)
 
-    connection.send(("ready", detector.failure(Path("nothing"), "")))
+    connection.send(("ready", detector.setup))
     told = time.monotonic()
 
     def progress(done: int, frames: int) -> None:
@@ -267,18 +258,18 @@ def _serve(connection: Connection, settings: WorkerSettings) -> None:
             job = connection.recv()
         except (EOFError, OSError):
             return
-        _send(connection, "answer", answer(detector, job, progress))
+        _send(connection, "judged", judge(detector, job, progress))
 
 
 def _send(connection: Connection, kind: str, content: object) -> None:
     try:
         connection.send((kind, content))
     except OSError:
-        # Nobody listens any more. Not by an exception, which would become an answer.
+        # Nobody listens any more. Not by an exception, which would become a verdict.
         os._exit(1)
 
 
-def _load(settings: WorkerSettings) -> Any:  # noqa: ANN401 (the parent does without its type)
+def _load(settings: WorkerSettings) -> "VideoDetector":
     import cv2  # noqa: PLC0415
     import torch  # noqa: PLC0415
 

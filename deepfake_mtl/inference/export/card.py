@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deepfake_mtl.html.numbers import ABSENT
+from deepfake_mtl.inference.aggregation import CONFIDENT
 from deepfake_mtl.inference.description import Description
-from deepfake_mtl.inference.judging import CONFIDENT, SYNTHETIC
 from deepfake_mtl.inference.loading import TrainedDetector
+from deepfake_mtl.inference.reliability import SYNTHETIC
 
 _FIGURES: Final = {
     "auc": "AUC",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import VideoError
-from deepfake_mtl.inference.api import Examination, Progress
-from deepfake_mtl.inference.limits import Limits
+from deepfake_mtl.inference.aggregation import Analysis
+from deepfake_mtl.inference.api import Progress
+from deepfake_mtl.inference.options import Limits
 from deepfake_mtl.inference.verdict import ClipScore
 from deepfake_mtl.inference.video import decode
 from deepfake_mtl.util.files import replace
@@ -29,25 +30,25 @@ _UNKNOWN: Final = (150, 150, 150)
 _TICKS: Final = 90_000
 
 
-def annotate(examination: Examination, path: Path, limits: Limits, progress: Progress) -> None:
+def annotate(analysis: Analysis, path: Path, limits: Limits, progress: Progress) -> None:
     """Write an MP4 (H.264) of the video, without sound.
 
     The number at a face is the mean score of the clips that hold the frame.
 
     Args:
-        examination: With the squares of the subjects.
-        path: The file; it is whole or not there.
-        limits: As the video was judged with.
-        progress: Told how far it is.
+        analysis: What was found, with the squares of the faces.
+        path: Path of the file, which is whole or not there.
+        limits: Bounds with which the video was judged.
+        progress: Told the number of frames that are done, and of all.
 
     Raises:
         VideoError: The video cannot be decoded, or the file not be written.
     """
-    verdict = examination.verdict
+    verdict = analysis.verdict
     video = Path(verdict.video)
     count = 0 if verdict.file is None else verdict.file.frames
     fps = (verdict.file and verdict.file.fps) or 25.0
-    labels = _labels(examination, count)
+    labels = _labels(analysis, count)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -80,16 +81,16 @@ def annotate(examination: Examination, path: Path, limits: Limits, progress: Pro
 
 
 def _labels(
-    examination: Examination, frames: int
+    analysis: Analysis, frames: int
 ) -> dict[int, list[tuple[NDArray[np.float32], float | None]]]:
-    """Return squares by frame, and scores where there are some."""
+    """Return, by frame, squares and scores where there are some."""
     labels: dict[int, list[tuple[NDArray[np.float32], float | None]]] = {}
-    clips = {face.face: face.clips for face in examination.verdict.faces}
-    for subject, (numbers, squares) in examination.squares.items():
-        scores = _scores(clips.get(subject, ()), frames)
-        for number, square in zip(numbers.tolist(), squares, strict=True):
+    for track in analysis.tracks.values():
+        scores = _scores(track.clips, frames)
+        for number, *square in track.squares:
             score = float(scores[number]) if number < frames else math.nan
-            labels.setdefault(number, []).append((square, None if math.isnan(score) else score))
+            label = np.array(square, np.float32), None if math.isnan(score) else score
+            labels.setdefault(number, []).append(label)
     return labels
 
 

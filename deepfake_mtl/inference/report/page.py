@@ -1,62 +1,42 @@
 """A verdict as one HTML file that needs nothing beside it."""
 
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from deepfake_mtl.data.text_files import shown
 from deepfake_mtl.html.environment import template_environment
-from deepfake_mtl.inference.api import Examination
+from deepfake_mtl.inference.aggregation import Analysis
+from deepfake_mtl.inference.clips import as_tensor
+from deepfake_mtl.inference.face_track import FaceTrack, ShownClip
 from deepfake_mtl.inference.report.heatmap import heat_map
 from deepfake_mtl.inference.report.pictures import jpeg_uri, overlaid, timeline_svg
-from deepfake_mtl.inference.scoring import ScoredClip, as_tensor
-from deepfake_mtl.inference.telling import Moments
-from deepfake_mtl.inference.verdict import FaceVerdict, Verdict
+from deepfake_mtl.inference.verdict import ClipScore, FaceVerdict, Verdict
 from deepfake_mtl.network import MultiTaskNetwork
 
 _SHOWN: Final = 6
 _FRAMES: Final = 6
-"""Of the heat map of a clip."""
-
-TEMPLATES: Final = "deepfake_mtl.inference.report"
+"""Number of frames of a clip that a heat map is shown over."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Thumbnail:
-    picture: str
-    score: float
-    caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Card:
-    face: FaceVerdict
-    name: str
-    thumbnails: list[_Thumbnail]
-    heat: list[str] | None
-    heat_caption: str
-
-
-def render_page(examination: Examination, network: MultiTaskNetwork | None) -> str:
+def render_page(analysis: Analysis, network: MultiTaskNetwork | None) -> str:
     """Return the HTML of a verdict.
 
     Args:
-        examination: What was found.
-        network: For heat maps; None for a page without.
+        analysis: What was found.
+        network: Network that heat maps are of; None for a page without.
     """
-    verdict = examination.verdict
+    verdict = analysis.verdict
     scored = [face for face in verdict.faces if face.score is not None]
     chosen = scored[:_SHOWN]
     names = [face_name(verdict, face) for face in chosen]
-    cards = [
-        _card(verdict, face, examination.moments.moments.get(face.face), network) for face in chosen
-    ]
+    cards = [_card(verdict, face, analysis.tracks[face.face], network) for face in chosen]
     timeline = timeline_svg(chosen, verdict.threshold, names) if chosen else None
     text = (
-        template_environment(TEMPLATES)
+        template_environment("deepfake_mtl.inference.report")
         .get_template("verdict.html")
         .render(
             title=shown(PurePath(verdict.video).name),
@@ -99,39 +79,38 @@ def time_of(seconds: float | None, frame: int) -> str:
 
 
 def _card(
-    verdict: Verdict, face: FaceVerdict, moments: Moments | None, network: MultiTaskNetwork | None
-) -> _Card:
-    thumbnails: list[_Thumbnail] = []
-    heat: list[str] | None = None
-    caption = ""
-    if moments is not None:
-        for place, scored in enumerate(moments.highest):
-            thumbnails.append(_thumbnail(face, scored, "most fake" if place == 0 else "also high"))
-        if moments.lowest is not None and moments.lowest is not moments.highest[0]:
-            thumbnails.append(_thumbnail(face, moments.lowest, "least fake"))
-        if network is not None:
-            top = moments.highest[0]
-            heat, caption = _heat(network, top), _when(face, top)
-    return _Card(face, face_name(verdict, face), thumbnails, heat, caption)
+    verdict: Verdict, face: FaceVerdict, track: FaceTrack, network: MultiTaskNetwork | None
+) -> dict[str, Any]:
+    """Return what the template shows of a face."""
+    top = track.top
+    thumbnails = [
+        _thumbnail(clip, "also high" if place else "most fake")
+        for place, clip in enumerate(top.highest)
+    ]
+    if top.lowest is not None and top.lowest is not top.highest[0]:
+        thumbnails.append(_thumbnail(top.lowest, "least fake"))
+    card: dict[str, Any] = {"face": face, "name": face_name(verdict, face), "heat": None}
+    if top.highest and network is not None:
+        clip, frames = top.highest[0]
+        card |= {"heat": _heat(network, frames), "heat_caption": _when(clip)}
+    return {**card, "thumbnails": thumbnails}
 
 
-def _thumbnail(face: FaceVerdict, scored: ScoredClip, what: str) -> _Thumbnail:
-    frames = scored.clip.frames
-    return _Thumbnail(
-        jpeg_uri(frames[len(frames) // 2]), scored.score, f"{what}, {_when(face, scored)}"
-    )
+def _thumbnail(shown_clip: ShownClip, what: str) -> dict[str, Any]:
+    clip, frames = shown_clip
+    picture = jpeg_uri(frames[len(frames) // 2])
+    return {"picture": picture, "score": clip.score, "caption": f"{what}, {_when(clip)}"}
 
 
-def _when(face: FaceVerdict, scored: ScoredClip) -> str:
-    clip = next(each for each in face.clips if each.start == scored.clip.start)
+def _when(clip: ClipScore) -> str:
     return f"{time_of(clip.start_time, clip.start)} to {time_of(clip.end_time, clip.end)}"
 
 
-def _heat(network: MultiTaskNetwork, scored: ScoredClip) -> list[str] | None:
-    heat = heat_map(network, as_tensor(scored.clip))
+def _heat(network: MultiTaskNetwork, frames: NDArray[np.uint8]) -> list[str] | None:
+    heat = heat_map(network, as_tensor(frames))
     if heat is None:
         return None
-    laid = overlaid(scored.clip.frames, heat)
+    laid = overlaid(frames, heat)
     places = np.linspace(0, len(laid) - 1, min(_FRAMES, len(laid))).round().astype(int)
     return [jpeg_uri(laid[place]) for place in places]
 
