@@ -38,13 +38,19 @@ def test_an_annotated_video_shows_what_players_show(tmp_path: Path) -> None:
     video, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
     shown = write(video)
     detector = VideoDetector.from_checkpoint(write_folder(tmp_path / "detector", description()))
-    analysis = detector.analyse(video, keep_squares=True)
+    analysis = detector.analyse(video)
     assert analysis.verdict.faces[0].side == 64
     annotate(analysis, copy, detector.options.limits, lambda _done, _all: None)
     info = probe(copy)
     assert (info.frames, info.width, info.height) == (12, 96, 64)
     difference = read_clip(copy, 3, 1)[0].astype(int) - shown
     assert np.abs(difference).mean() < 6
+    annotate(
+        detector.analyse(video, keep_squares=True), copy, detector.options.limits, lambda *_: None
+    )
+    drawn = np.abs(read_clip(copy, 3, 1)[0].astype(int) - shown)
+    assert drawn[:, [16, 79]].mean() > 20  # the edges of the square in the middle
+    assert drawn[40:60, 30:66].mean() < 6
 
 
 def test_a_store_holds_what_players_show(tmp_path: Path) -> None:

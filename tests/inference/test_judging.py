@@ -1,11 +1,14 @@
 """What is said beside a score, and where the encoder looked."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from deepfake_mtl.inference import DetectOptions, VideoDetector
 from deepfake_mtl.inference.aggregation import aggregate_face
 from deepfake_mtl.inference.clips import Clip
 from deepfake_mtl.inference.face_track import FaceTrack
@@ -13,7 +16,7 @@ from deepfake_mtl.inference.reliability import about_detector, about_video, stat
 from deepfake_mtl.inference.report.heatmap import heat_map
 from deepfake_mtl.inference.video import VideoFacts
 from deepfake_mtl.inference.views import View
-from tests.inference.made_up import CORPUS, center_crops, description, network
+from tests.inference.made_up import CORPUS, center_crops, description, network, write_folder
 
 FACTS = VideoFacts(
     "/a.mp4", 10**6, 0, "0", "mp4", "h264", "yuv420p", 640, 480, 100, 25.0, 4.0, 0.26
@@ -122,6 +125,28 @@ def test_a_detector_says_what_it_was_trained_on() -> None:
     assert about_detector(description(corpus=CORPUS | {"synthetic": False})) == []
     assert "FaceSwap held out" in statement(description())
     assert "synthetic world" in statement(description())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": 0.25},
+        {"threshold_from": "given"},
+        {"settings": {"step": 5, "clips": None}},
+        {"detector": {"sha256": "other"}},
+        {"detector": {"version": "other"}},
+    ],
+)
+def test_a_verdict_is_taken_over_from_the_same_setup_only(changes, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "detector", description())
+    setup = VideoDetector.from_checkpoint(folder, DetectOptions(device="cpu")).setup
+    content = json.loads(setup.failure(tmp_path / "a.mp4", "it is broken").to_json())
+    assert (content["status"], content["error"]) == ("failed", "it is broken")
+    assert setup.made(content)
+    assert setup.made({**content, "statement": "in other words"})
+    if "detector" in changes:
+        changes = {"detector": content["detector"] | changes["detector"]}
+    assert not setup.made(content | changes)
 
 
 def test_a_heat_map_lies_where_and_when_the_evidence_is() -> None:
