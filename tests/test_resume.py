@@ -275,6 +275,18 @@ def test_a_place_that_is_counted_otherwise_is_refused(tiny_corpus: Path, tmp_pat
     assert sorted(number for batch in drawn.batches for number in batch) == list(range(32, 64))
 
 
+def test_another_seed_is_refused_where_it_would_change_nothing(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    options = {"max_steps": 1, "limit_val_batches": 0}
+    _, _, drawn = train(tiny_corpus, tmp_path / "run", data={"seed": 3}, **options)
+    options["max_steps"] = 2
+    for asked in ({"seed": 4}, {}):  # seed_everything is 7
+        with pytest.raises(CheckpointError, match=r"with seed 3, but seed is [47]"):
+            train(tiny_corpus, tmp_path / "run", data=asked, resume=drawn.last, **options)
+    train(tiny_corpus, tmp_path / "run", data={"seed": 3}, resume=drawn.last, **options)
+
+
 def test_the_checkpoint_before_the_last_is_kept(tiny_corpus: Path, tmp_path: Path) -> None:
     train(tiny_corpus, tmp_path / "run", max_epochs=1, every=3)
     folder = tmp_path / "run" / "checkpoints"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 
 from deepfake_mtl.data.batches import ClipBatch, CorpusReport
@@ -273,7 +274,7 @@ class DeepfakeDataModule(ClipLoaders):
 
         Raises:
             CheckpointError: It was trained with other manipulations held out, with other people, or
-                on crops that were made otherwise.
+                on crops that were made otherwise; or a training is to go on with another seed.
         """
         trained = tuple(state_dict["held_out"])
         if trained != self.held_out:
@@ -292,7 +293,15 @@ class DeepfakeDataModule(ClipLoaders):
             )
         if self._corpus is not None and not self.allow_other_crops:
             check_crops(state_dict.get("crops"), self._crops())
-        self._loaded_seed = int(state_dict["seed"])
+        seed, asked = int(state_dict["seed"]), self._asked_seed()
+        fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if fits and asked is not None and asked != seed:
+            raise CheckpointError(
+                f"the training that is to go on has drawn with seed {seed}, but seed is {asked}, "
+                f"which would change nothing. Go on with seed {seed} (of the data, or Lightning's "
+                "seed_everything), or start anew in another folder"
+            )
+        self._loaded_seed = seed
         self._loaded_place = state_dict.get("place")
 
     def _find_corpus(self) -> Corpus:

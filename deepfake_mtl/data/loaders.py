@@ -168,9 +168,13 @@ class ClipLoaders(pl.LightningDataModule):
     def _base_seed(self) -> int:
         if self._loaded_seed is not None:
             return self._loaded_seed
+        return self._asked_seed() or 0
+
+    def _asked_seed(self) -> int | None:
         if self.seed is not None:
             return self.seed
-        return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return None if seed is None else int(seed)
 
     def _world(self) -> tuple[int, int]:
         if self.trainer is None:

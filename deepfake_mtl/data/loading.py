@@ -1,5 +1,6 @@
 """DataLoaders of clips; that of a training knows its place in the epoch."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -126,7 +127,10 @@ class ClipLoader(DataLoader[ClipSample]):
             yield from batches
         except RuntimeError as error:
             text = f"{error} {error.__cause__}"
-            if not any(sign in text for sign in _OUT_OF_MEMORY):
+            killed = {-signal.SIGKILL, -getattr(signal, "SIGBUS", signal.SIGKILL)}
+            # PyTorch names the signal only where it hears of it before it looks for the worker.
+            codes = {worker.exitcode for worker in getattr(batches, "_workers", ())}
+            if not (codes & killed or any(sign in text for sign in _OUT_OF_MEMORY)):
                 raise
             raise ConfigurationError(
                 f"the {self.num_workers} processes that read clips ran out of (shared) memory: set "
