@@ -297,9 +297,8 @@ class DeepfakeDataModule(ClipLoaders):
         fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fits and asked is not None and asked != seed:
             raise CheckpointError(
-                f"the training that is to go on has drawn with seed {seed}, but seed is {asked}, "
-                f"which would change nothing. Go on with seed {seed} (of the data, or Lightning's "
-                "seed_everything), or start anew in another folder"
+                f"this training has drawn with seed {seed}, but seed is {asked}, which would change "
+                f"nothing: give seed {seed} (or seed_everything), or start anew in another folder"
             )
         self._loaded_seed = seed
         self._loaded_place = state_dict.get("place")
