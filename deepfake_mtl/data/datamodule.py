@@ -297,7 +297,7 @@ class DeepfakeDataModule(ClipLoaders):
         fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fits and asked is not None and asked != seed:
             raise CheckpointError(
-                f"this training has drawn with seed {seed}, but seed is {asked}, which would change "
+                f"this training has drawn with seed {seed}, but seed is {asked}, which changes "
                 f"nothing: give seed {seed} (or seed_everything), or start anew in another folder"
             )
         self._loaded_seed = seed

@@ -1,6 +1,5 @@
 """DataLoaders of clips; that of a training knows its place in the epoch."""
 
-import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from deepfake_mtl.data.clips import ClipSample
 from deepfake_mtl.data.sampling import BalancedSampler
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
-from deepfake_mtl.util.processes import starting_workers
+from deepfake_mtl.util.processes import killed_for_memory, starting_workers
 
 _OUT_OF_MEMORY: Final = (
     "out of shared memory",
@@ -127,10 +126,9 @@ class ClipLoader(DataLoader[ClipSample]):
             yield from batches
         except RuntimeError as error:
             text = f"{error} {error.__cause__}"
-            killed = {-signal.SIGKILL, -getattr(signal, "SIGBUS", signal.SIGKILL)}
             # PyTorch names the signal only where it hears of it before it looks for the worker.
             codes = {worker.exitcode for worker in getattr(batches, "_workers", ())}
-            if not (codes & killed or any(sign in text for sign in _OUT_OF_MEMORY)):
+            if not (codes & killed_for_memory() or any(sign in text for sign in _OUT_OF_MEMORY)):
                 raise
             raise ConfigurationError(
                 f"the {self.num_workers} processes that read clips ran out of (shared) memory: set "

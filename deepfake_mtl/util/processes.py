@@ -58,6 +58,15 @@ def ending(status: int) -> str:
         return f"signal {-status}"
 
 
+def killed_for_memory() -> frozenset[int]:
+    """Return the exit codes of processes that the system ends for want of memory."""
+    if sys.platform == "win32":
+        codes = frozenset[int]()
+    else:
+        codes = frozenset({-signal.SIGKILL, -signal.SIGBUS})
+    return codes
+
+
 def before_forks(before: Callable[[], None], after: Callable[[], None]) -> None:
     """Call functions before this process forks, and afterwards, where processes fork at all."""
     if sys.platform != "win32":
