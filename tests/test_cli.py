@@ -364,6 +364,7 @@ def test_a_contrastive_configuration_without_second_views(
     assert "set --data.second_view same_clip or other_clip" in error_of(words, capsys)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_loaded_where_its_first_weights_are_gone(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:
@@ -383,6 +384,7 @@ def test_a_checkpoint_is_loaded_where_its_first_weights_are_gone(
         assert torch.equal(value, saved[name]), name
 
 
+@pytest.mark.slow
 def test_a_store_of_crops_takes_the_place_of_the_corpus(
     tiny_corpus: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -304,6 +304,7 @@ class Dying(torch.utils.data.Dataset):
         return index
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGBUS")
 def test_workers_without_shared_memory_name_their_number() -> None:
     from deepfake_mtl.data.loading import ClipLoader  # noqa: PLC0415

@@ -81,6 +81,7 @@ def test_a_test_on_another_corpus(
     assert "no corpus is named caleb" in message
 
 
+@pytest.mark.slow
 def test_robustness_is_tested_once_for_each_strength(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,7 +183,10 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case == "workers" else ()) for case in CASES],
+)
 def test_any_checkpoint_leads_to_the_same_end(case: str, tiny_corpus: Path, tmp_path: Path) -> None:
     if case == "surgery":
         pytest.importorskip("torchjd")
@@ -238,6 +241,7 @@ def test_sigterm_saves_and_the_rest_is_the_same(
     assert figures.rows == pytest.approx(whole.rows, abs=0, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_two_ranks_stop_together_and_go_on(tiny_corpus: Path, tmp_path: Path) -> None:
     """Where one was told, and it is not the one that writes."""
     options: dict[str, Any] = {

@@ -49,6 +49,7 @@ def test_an_epoch_is_the_same_with_any_number_of_workers(tiny_corpus: Path) -> N
     assert all(torch.equal(clip, epochs[1][draw]) for draw, clip in epochs[0].items())
 
 
+@pytest.mark.slow
 def test_workers_start_where_opencv_has_threads(tiny_corpus: Path) -> None:
     """Fork copies no threads: OpenCV in a worker would wait for them forever.
 

@@ -34,6 +34,7 @@ def exported(crops_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_is_the_same_detector_without_lightning(
     exported: Path, crops_run: Path, tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_store_tells_of_its_videos_what_they_tell_themselves(
         assert crops[name] == pytest.approx(whole[name])
 
 
+@pytest.mark.slow
 def test_the_traced_network_takes_any_number_of_clips(exported: Path) -> None:
     trained = load_detector(exported)
     program = torch.export.load(exported / "model.pt2")
@@ -86,11 +88,11 @@ def test_the_traced_network_takes_any_number_of_clips(exported: Path) -> None:
 
 
 def test_an_existing_folder_and_other_files_are_refused(
-    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", f"--ckpt_path={exported}", f"--out={exported}"]) == 2
-    assert "is not empty" in capsys.readouterr().err
     folder = write_folder(tmp_path / "folder", description())
+    assert main(["export", f"--ckpt_path={folder}", f"--out={folder}"]) == 2
+    assert "is not empty" in capsys.readouterr().err
     for text in ('{"format": "other", "version": 1}', "{}", "no JSON"):
         (folder / "config.json").write_text(text)
         with pytest.raises(CheckpointError, match=r"config\.json"):

@@ -109,6 +109,7 @@ def on_rank(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_agree_with_one_process(tmp_path):
     run_processes(2, on_rank, str(tmp_path))
     for case in CASES:
