@@ -64,6 +64,7 @@ def imported(commands):
 def test_no_help_waits_for_imports(tmp_path):
     names = list(cli._TOOLS)
     refused = ["detect", str(tmp_path), "--ckpt_path", str(tmp_path / "none.ckpt")]
+    refused += ["--out", str(tmp_path / "verdicts")]
     (tmp_path / "a.mp4").touch()
     commands = [["--help"], ["--version"], *([name, "--help"] for name in names), refused]
     found = imported(commands)
