@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
@@ -61,7 +62,7 @@ DEFAULT_RUN: Final = "runs/detector"
 
 _log = logging.getLogger(__name__)
 
-
+_NOT_INSTALLED: Final = re.compile(r"Requirement '.+' not met.*|No module named '.+'")
 _FROM_CHECKPOINT: Final = ("validate", "test", "predict")
 
 
@@ -321,10 +322,15 @@ def _is_first_process(trainer: Trainer) -> bool:
 
 
 def _missing_package(error: BaseException | None) -> str | None:
-    """Return what is not installed, if that is behind an error of jsonargparse."""
+    """Return what is not installed, if that is behind an error of jsonargparse.
+
+    Older versions of jsonargparse tell of it in the words of the error alone.
+    """
+    told = _NOT_INSTALLED.search(str(error))
     while error is not None and not isinstance(error, ImportError):
         error = error.__cause__ or error.__context__
-    return None if error is None else " ".join(str(error).split())
+    reason = told[0] if error is None and told else str(error or "")
+    return " ".join(reason.split()) or None
 
 
 def _checkpoints_folder(run: str) -> str:

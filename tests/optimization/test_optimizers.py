@@ -67,7 +67,8 @@ def test_any_optimizer_makes_the_steps_that_it_makes_alone(name: str, tmp_path: 
     """The same losses are followed by the same class in plain PyTorch."""
     kind = getattr(torch.optim, name)
     decay = 0.0 if name == "LBFGS" else 0.01
-    options: dict[str, Any] = {"weight_decay": decay} if decay else {}
+    # LBFGS makes many steps of one, by which the last bits of float32 grow to all of them.
+    options: dict[str, Any] = {"weight_decay": decay} if decay else {"max_iter": 2}
     batches = list(loader(LABELS))
 
     plain = detector()
@@ -92,7 +93,8 @@ def test_any_optimizer_makes_the_steps_that_it_makes_alone(name: str, tmp_path: 
 
         optimizer.step(closure)
 
-    model = detector(optimizer=kind, schedule="constant", weight_decay=decay)
+    factory = kind if decay else partial(kind, **options)
+    model = detector(optimizer=factory, schedule="constant", weight_decay=decay)
     trainer(tmp_path).fit(model, loader(LABELS))
     assert type(model.trainer.optimizers[0]) is kind
     for (place, value), (_, expected) in zip(
