@@ -3,22 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from deepfake_mtl.data.corpora import (
-    CORPORA,
-    Corpus,
-    FaceForensics,
-    has_compressions,
-    open_corpus,
-)
+from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, find_reader
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.data.store.folder import is_store
 from deepfake_mtl.data.store.index import FaceStore
-from deepfake_mtl.errors import (
-    CheckpointError,
-    CorpusError,
-)
+from deepfake_mtl.errors import CheckpointError, CorpusError
 
 
 def open_data(
@@ -46,8 +37,9 @@ def open_data(
             f"{test_on}: is not a store of face crops; name the corpus, as in "
             f"celebdf={test_on} (there are {', '.join(CORPORA)})"
         )
-    chosen = compression if has_compressions(name) else None
-    return open_corpus(name, folder, chosen, on_missing=on_missing)
+    reader = find_reader(name)
+    chosen = compression if compression in reader.compressions else None
+    return reader(folder, chosen, on_missing=on_missing)
 
 
 def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> None:

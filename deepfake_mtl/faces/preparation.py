@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 from tqdm import tqdm
 
-from deepfake_mtl.data.corpora import FaceForensics, VideoCorpus
+from deepfake_mtl.data.corpora import CorpusReader, FaceForensics
 from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.shortcuts import check_shortcuts
@@ -40,7 +40,7 @@ from deepfake_mtl.util.processes import end_with_parent
 _SPARE: Final = 0.02  # of the disk, which a store never takes
 
 
-def prepare(corpus: VideoCorpus, out: Path, source: CropSource, workers: int) -> list[Outcome]:
+def prepare(corpus: CorpusReader, out: Path, source: CropSource, workers: int) -> list[Outcome]:
     """Crop the subject's face out of every video of a corpus, and write a store.
 
     Originals come first; a fake takes the squares of the original of its target, where the corpus
@@ -107,7 +107,7 @@ def _crops(out: Path, record: VideoRecord) -> Path:
     return crops_path(out, record.method, record.compression, record.name)
 
 
-def _test_list(corpus: VideoCorpus, records: Iterable[VideoRecord]) -> list[str] | None:
+def _test_list(corpus: CorpusReader, records: Iterable[VideoRecord]) -> list[str] | None:
     """Return the keys of the videos to be tested on; None where the splits of the store say it."""
     if corpus.name == FaceForensics.name:
         return None
@@ -116,7 +116,7 @@ def _test_list(corpus: VideoCorpus, records: Iterable[VideoRecord]) -> list[str]
     return [record.key for record in records] if listed is None else listed
 
 
-def _job(record: VideoRecord, corpus: VideoCorpus, out: Path, *, with_masks: bool) -> CropJob:
+def _job(record: VideoRecord, corpus: CorpusReader, out: Path, *, with_masks: bool) -> CropJob:
     original = corpus.original_of(record)
     masks = corpus.mask_path(record) if with_masks else None
     return CropJob(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfake_mtl.cli import main
-from deepfake_mtl.data.corpora import CORPORA, VideoCorpus, open_corpus
+from deepfake_mtl.data.corpora import CORPORA, CorpusReader, open_corpus
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.store.crop_files import read_header
 from deepfake_mtl.data.store.crop_header import CropHeader
@@ -30,11 +30,11 @@ def labels(records: list[VideoRecord]) -> dict[str, bool]:
     return {f"{record.method}/{record.name}": record.is_fake for record in records}
 
 
-def people(corpus: VideoCorpus) -> dict[str, tuple[str, ...]]:
+def people(corpus: CorpusReader) -> dict[str, tuple[str, ...]]:
     return {record.name: record.identities for record in corpus.index()}
 
 
-def originals(corpus: VideoCorpus) -> dict[str, str | None]:
+def originals(corpus: CorpusReader) -> dict[str, str | None]:
     """Of each fake, the name of its original."""
     records = corpus.index()
     assert all(corpus.original_of(record) is None for record in records if not record.is_fake)

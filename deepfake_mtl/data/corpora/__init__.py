@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Final
 
-from deepfake_mtl.data.corpora.base import Corpus, CorpusReader, VideoCorpus
+from deepfake_mtl.data.corpora.base import Corpus, CorpusReader
 from deepfake_mtl.data.corpora.celebdf import CelebDF
 from deepfake_mtl.data.corpora.deeperforensics import DeeperForensics
 from deepfake_mtl.data.corpora.deepfakedetection import DeepFakeDetection
@@ -24,41 +24,28 @@ __all__ = [
     "Corpus",
     "CorpusReader",
     "FaceForensics",
-    "VideoCorpus",
-    "has_compressions",
+    "find_reader",
     "open_corpus",
 ]
 
 
-class _Opens(Protocol):
-    def __call__(
-        self,
-        root: str | os.PathLike[str],
-        compression: str | None = None,
-        *,
-        on_missing: OnMissing = "error",
-    ) -> VideoCorpus: ...
-
-
-CORPORA: Final[Mapping[str, _Opens]] = MappingProxyType(
+CORPORA: Final[Mapping[str, type[CorpusReader]]] = MappingProxyType(
     {
-        FaceForensics.name: FaceForensics,
-        FaceShifter.name: FaceShifter,
-        DeepFakeDetection.name: DeepFakeDetection,
-        CelebDF.name: CelebDF,
-        DFDC.name: DFDC,
-        DFDCPreview.name: DFDCPreview,
-        DeeperForensics.name: DeeperForensics,
-        UADFV.name: UADFV,
-        RealFakeFolder.name: RealFakeFolder,
+        reader.name: reader
+        for reader in (
+            FaceForensics,
+            FaceShifter,
+            DeepFakeDetection,
+            CelebDF,
+            DFDC,
+            DFDCPreview,
+            DeeperForensics,
+            UADFV,
+            RealFakeFolder,
+        )
     }
 )
 """The readers of all known corpora, by name."""
-
-
-def has_compressions(name: str) -> bool:
-    """Return whether a corpus of this name is published in several compressions."""
-    return name in {each.name for each in (FaceForensics, FaceShifter, DeepFakeDetection)}
 
 
 def open_corpus(
@@ -67,7 +54,7 @@ def open_corpus(
     compression: str | None = None,
     *,
     on_missing: OnMissing = "error",
-) -> VideoCorpus:
+) -> CorpusReader:
     """Open the folder of a corpus.
 
     Args:
@@ -83,27 +70,36 @@ def open_corpus(
         CorpusError: The name is not known or its class cannot be imported, the folder is not that
             of the corpus, or there is no such compression.
     """
-    opens = CORPORA.get(name) or _imported(name)
-    return opens(root, compression, on_missing=on_missing)
+    return find_reader(name)(root, compression, on_missing=on_missing)
 
 
-def _imported(class_path: str) -> _Opens:
-    module, _, name = class_path.rpartition(".")
+def find_reader(name: str) -> type[CorpusReader]:
+    """Return the class that reads a corpus.
+
+    Args:
+        name: One of `CORPORA`, or a class path; see `open_corpus`.
+
+    Raises:
+        CorpusError: The name is not known, or its class cannot be imported.
+    """
+    if name in CORPORA:
+        return CORPORA[name]
+    module, _, own = name.rpartition(".")
     if not module:
         raise CorpusError(
             f"no corpus is named {name}; the known ones are {', '.join(CORPORA)}, and a reader of "
             "your own is named by its class path, such as my_package.MyCorpus"
         )
     try:
-        reader = getattr(import_module(module), name)
+        reader: object = getattr(import_module(module), own)
     except (ImportError, AttributeError) as error:
         raise CorpusError(
-            f"{class_path}: cannot be imported ({error}). Name the class of a reader, in a module "
+            f"{name}: cannot be imported ({error}). Name the class of a reader, in a module "
             "that is installed or in a folder of PYTHONPATH"
         ) from error
     if not (isinstance(reader, type) and issubclass(reader, CorpusReader)):
         raise CorpusError(
-            f"{class_path}: is not a reader of a corpus. Derive it from "
+            f"{name}: is not a reader of a corpus. Derive it from "
             "deepfake_mtl.data.corpora.CorpusReader"
         )
-    return cast("_Opens", reader)
+    return reader

@@ -1,11 +1,10 @@
 """Celeb-DF v2 (Li et al., CVPR 2020, arXiv 1909.12962)."""
 
 import re
-from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.scanning import check_folder, list_videos, ordered, report_others
+from deepfake_mtl.data.corpora.scanning import list_videos, ordered, report_others
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.text_files import listed_path, read_lines
 from deepfake_mtl.errors import CorpusError
@@ -41,8 +40,10 @@ class CelebDF(CorpusReader):
     The test videos are those of ``List_of_testing_videos.txt``: 518, of which 178 are real.
     """
 
-    name: ClassVar[str] = "celebdf"
-    title: ClassVar[str] = "Celeb-DF v2"
+    name = "celebdf"
+    title = "Celeb-DF v2"
+    holds = tuple(_NAMES)
+    remedy = "unpack Celeb-DF v2 there, or name the folder that it was unpacked into"
 
     def index(self) -> list[VideoRecord]:
         """List all videos.
@@ -54,8 +55,10 @@ class CelebDF(CorpusReader):
         return ordered(
             self.root,
             [
-                self._record(folder, path)
-                for folder in _NAMES
+                self._named(
+                    _method(folder), path, form, f"a video of {folder} is named {form.pattern}"
+                )
+                for folder, form in _NAMES.items()
                 for path in list_videos(self.root / folder)
             ],
         )
@@ -77,22 +80,6 @@ class CelebDF(CorpusReader):
             return None
         target, _, number = record.name.split("_")
         return f"{target}_{number}"
-
-    def _check_root(self) -> None:
-        remedy = "unpack Celeb-DF v2 there, or name the folder that it was unpacked into"
-        check_folder(self.root, self.title, tuple(_NAMES), remedy)
-
-    def _record(self, folder: str, path: Path) -> VideoRecord:
-        name = path.name if path.is_dir() else path.stem
-        people = _NAMES[folder].fullmatch(name)
-        if not people:
-            raise CorpusError(
-                f"{path}: a video of {folder} is named {_NAMES[folder].pattern}; move this one "
-                "elsewhere or give it its official name"
-            )
-        return VideoRecord(
-            self.name, _method(folder), self.compression, name, people.groups(), path
-        )
 
     def _listed(self, place: str, line: str) -> str:
         label, _, video = line.replace("\t", " ").partition(" ")

@@ -1,13 +1,13 @@
 """DeeperForensics-1.0 (Jiang et al., CVPR 2020, arXiv 2001.03024)."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
 from deepfake_mtl.data.corpora.faceforensics import FaceForensics
 from deepfake_mtl.data.corpora.scanning import (
-    check_folder,
     list_folder,
     list_videos,
     ordered,
@@ -59,8 +59,10 @@ class DeeperForensics(CorpusReader):
     targets. The standard set of the paper is the variant ``end_to_end``.
     """
 
-    name: ClassVar[str] = "deeperforensics"
-    title: ClassVar[str] = "DeeperForensics-1.0"
+    name = "deeperforensics"
+    title = "DeeperForensics-1.0"
+    holds = ("manipulated_videos",)
+    remedy = "name the folder in which unzip.sh of the download was run"
 
     def index(self) -> list[VideoRecord]:
         """List the originals and the videos of all variants that are there.
@@ -69,8 +71,9 @@ class DeeperForensics(CorpusReader):
             CorpusError: The originals are missing, or a video has no name of the corpus.
         """
         report_others(self.root, _OF_THE_ROOT)
+        rule = f"a video of {self.title} is named TARGET_SOURCE, such as 000_M101"
         fakes = [
-            self._fake(variant, path)
+            self._named(variant, path, _NAME, rule)
             for variant in self._variants()
             for path in list_videos(self._manipulated / variant)
         ]
@@ -107,10 +110,6 @@ class DeeperForensics(CorpusReader):
     def _manipulated(self) -> Path:
         return self.root / "manipulated_videos"
 
-    def _check_root(self) -> None:
-        remedy = "name the folder in which unzip.sh of the download was run"
-        check_folder(self.root, self.title, ("manipulated_videos",), remedy)
-
     def _variants(self) -> list[str]:
         found = list_folder(self._manipulated)
         unknown = [path for path in found.folders if path.name not in VARIANTS]
@@ -126,18 +125,6 @@ class DeeperForensics(CorpusReader):
                 f"FACEFORENSICS/original_sequences {self.root / 'original_sequences'}`"
             )
         return [
-            VideoRecord(
-                self.name, ORIGINAL, self.compression, record.name, record.identities, record.path
-            )
+            replace(record, corpus=self.name, compression=self.compression)
             for record in FaceForensics(self.root, "c23").candidates([])
         ]
-
-    def _fake(self, variant: str, path: Path) -> VideoRecord:
-        name = path.name if path.is_dir() else path.stem
-        people = _NAME.fullmatch(name)
-        if not people:
-            raise CorpusError(
-                f"{path}: a video of {self.title} is named TARGET_SOURCE, such as 000_M101; move "
-                "this one elsewhere or give it its official name"
-            )
-        return VideoRecord(self.name, variant, self.compression, name, people.groups(), path)

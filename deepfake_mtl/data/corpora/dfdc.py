@@ -2,12 +2,10 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
-from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.listed import listed_files, read_entries
+from deepfake_mtl.data.corpora.listed import ListedCorpus, read_entries
 from deepfake_mtl.data.corpora.scanning import describe_content
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.text_files import listed_path, read_text
@@ -24,7 +22,7 @@ _IS_FAKE: Final = {"REAL": False, "FAKE": True, "0": False, "1": True}
 """Labels of ``metadata.json``, then of ``labels.csv``."""
 
 
-class DFDC(CorpusReader):
+class DFDC(ListedCorpus):
     """The training parts and the test set of DFDC, as far as they are there.
 
     ::
@@ -47,23 +45,9 @@ class DFDC(CorpusReader):
     it all videos are tested on: those of the training parts that are there.
     """
 
-    name: ClassVar[str] = "dfdc"
-    title: ClassVar[str] = "DFDC"
-
-    def index(self) -> list[VideoRecord]:
-        """List all videos that ``metadata.json`` and ``labels.csv`` name.
-
-        Raises:
-            CorpusError: A list is damaged or names videos that are not there, or videos are there
-                that no list gives a label.
-        """
-        return listed_files(
-            self.root,
-            self._listed(),
-            (_METADATA, _LABELS),
-            self.on_missing,
-            "metadata.json or labels.csv",
-        )
+    name = "dfdc"
+    title = "DFDC"
+    lists = (_METADATA, _LABELS)
 
     def test_list(self) -> list[str] | None:
         """Return the keys of the videos of ``labels.csv``; None where there is none.
@@ -74,9 +58,10 @@ class DFDC(CorpusReader):
         folders = [folder for folder in self._labelled() if folder.name != "validation"]
         return [record.key for folder in folders for record in self._tested(folder)] or None
 
-    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
-        """Return the keys of all videos that ``metadata.json`` and ``labels.csv`` name."""
-        return [record.key for record in self._listed()]
+    def listed(self) -> list[VideoRecord]:
+        """Return what ``metadata.json`` and ``labels.csv`` name."""
+        listed = [record for part in self._parts() for record in self._trained(part)]
+        return listed + [record for each in self._labelled() for record in self._tested(each)]
 
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of the original that ``metadata.json`` names."""
@@ -96,10 +81,6 @@ class DFDC(CorpusReader):
                 f"dfdc_train_part_N, or test/labels.csv, or one part's metadata.json, but holds "
                 f"{describe_content(self.root)}; {hint}"
             )
-
-    def _listed(self) -> list[VideoRecord]:
-        listed = [record for part in self._parts() for record in self._trained(part)]
-        return listed + [record for each in self._labelled() for record in self._tested(each)]
 
     def _parts(self) -> list[Path]:
         """Return the folders of ``metadata.json``."""
@@ -130,20 +111,18 @@ class DFDC(CorpusReader):
         path = folder / _LABELS
         text = read_text(path, _RESTORE)
         videos = folder / "videos" if (folder / "videos").is_dir() else folder
-        reader = csv.reader(io.StringIO(text, newline=""))
-        names: list[str] = []
+        rows = csv.reader(io.StringIO(text, newline=""))
         records = []
         try:
-            for cells in reader:
-                if not names:
-                    names = [cell.strip().lower() for cell in cells]
-                elif cells:
-                    row = dict(zip(names, map(str.strip, cells), strict=False))
-                    place, file = f"{path}, line {reader.line_num}", row.get("filename")
-                    records.append(self._record(place, path, videos, file, row.get("label"), file))
+            filled = filter(None, rows)
+            names = [cell.strip().lower() for cell in next(filled, [])]
+            for cells in filled:
+                row = dict(zip(names, map(str.strip, cells), strict=False))
+                place, file = f"{path}, line {rows.line_num}", row.get("filename")
+                records.append(self._record(place, path, videos, file, row.get("label"), file))
         except csv.Error as error:
             raise CorpusError(
-                f"{path}, line {reader.line_num}: cannot be read as CSV ({error}); {_RESTORE}"
+                f"{path}, line {rows.line_num}: cannot be read as CSV ({error}); {_RESTORE}"
             ) from error
         return records
 

@@ -1,11 +1,9 @@
 """The preview of DFDC (Dolhansky et al., arXiv 1910.08854)."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from typing import Final
 
-from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.listed import listed_files, read_entries
-from deepfake_mtl.data.corpora.scanning import check_folder
+from deepfake_mtl.data.corpora.listed import ListedCorpus, read_entries
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.text_files import listed_path
 from deepfake_mtl.errors import CorpusError
@@ -15,7 +13,7 @@ _FOLDER_OF: Final = {"real": "original_videos", "fake": "method_"}
 """What the folder of a video begins with, by its label."""
 
 
-class DFDCPreview(CorpusReader):
+class DFDCPreview(ListedCorpus):
     """The preview of DFDC, made with two methods that were named A and B.
 
     ::
@@ -33,17 +31,11 @@ class DFDCPreview(CorpusReader):
     The test videos are those of the set ``test``. Which original a fake was made of is not said.
     """
 
-    name: ClassVar[str] = "dfdc_preview"
-    title: ClassVar[str] = "the preview of DFDC"
-
-    def index(self) -> list[VideoRecord]:
-        """List all videos that ``dataset.json`` names.
-
-        Raises:
-            CorpusError: It is damaged or names videos that are not there, or videos are there that
-                it does not give a label.
-        """
-        return listed_files(self.root, self._listed(), (_DATASET,), self.on_missing, _DATASET)
+    name = "dfdc_preview"
+    title = "the preview of DFDC"
+    holds = (_DATASET,)
+    lists = (_DATASET,)
+    remedy = "name the folder that the preview was unpacked into"
 
     def test_list(self) -> list[str] | None:
         """Return the keys of the videos of the set ``test``.
@@ -57,15 +49,8 @@ class DFDCPreview(CorpusReader):
             if entry.get("set") == "test"
         ]
 
-    def expected(self, records: Sequence[VideoRecord]) -> list[str]:  # noqa: ARG002 (of the protocol)
-        """Return the keys of all videos that ``dataset.json`` names."""
-        return [record.key for record in self._listed()]
-
-    def _check_root(self) -> None:
-        remedy = "name the folder that the preview was unpacked into"
-        check_folder(self.root, self.title, (_DATASET,), remedy)
-
-    def _listed(self) -> list[VideoRecord]:
+    def listed(self) -> list[VideoRecord]:
+        """Return what ``dataset.json`` names."""
         return [self._record(file, entry) for file, entry in self._entries().items()]
 
     def _entries(self) -> Mapping[str, Mapping[str, object]]:

@@ -1,5 +1,6 @@
 """FaceForensics++ (Rössler et al., ICCV 2019) in the folder layout of its official download."""
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -43,9 +44,11 @@ class FaceForensics(FaceForensicsTree):
         CorpusError: The root is no FaceForensics++ folder, or holds nothing of this compression.
     """
 
-    name: ClassVar[str] = NAME
+    name = NAME
     methods: ClassVar[tuple[str, ...]] = MANIPULATIONS
-    originals: ClassVar[str] = "youtube"
+    originals = "youtube"
+    names = (re.compile(r"([^_]*)"), re.compile(r"([^_]*)_([^_]*)"))
+    rules = ("TARGET", "TARGET_SOURCE")
 
     @property
     def splits_folder(self) -> Path:
@@ -80,14 +83,6 @@ class FaceForensics(FaceForensicsTree):
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of a fake's target; None of originals."""
         return record.identities[0] if record.is_fake else None
-
-    def _identities(self, method: str, name: str) -> tuple[str, ...] | None:
-        """Return who is to be seen; None if the name does not belong to the corpus."""
-        identities = tuple(name.split("_"))
-        return identities if len(identities) == (1 if method == ORIGINAL else 2) else None
-
-    def _expected_name(self, method: str) -> str:
-        return "TARGET" if method == ORIGINAL else "TARGET_SOURCE"
 
 
 def keys_of_test(

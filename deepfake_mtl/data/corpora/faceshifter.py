@@ -1,11 +1,6 @@
 """FaceShifter (Li et al., arXiv 1912.13457), the fifth manipulation of FaceForensics++."""
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 from deepfake_mtl.data.corpora.faceforensics import FaceForensics
-from deepfake_mtl.data.corpora.faceforensics_tree import check_fakes
-from deepfake_mtl.data.records import VideoRecord
 
 
 class FaceShifter(FaceForensics):
@@ -23,13 +18,5 @@ class FaceShifter(FaceForensics):
     `FaceForensics`.
     """
 
-    name: ClassVar[str] = "faceshifter"
-    methods: ClassVar[tuple[str, ...]] = ("FaceShifter",)
-
-    def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
-        """List the videos as `FaceForensics.index` does, but fakes must be there.
-
-        Raises:
-            CorpusError: They are not.
-        """
-        return check_fakes(self, super().index(methods))
+    name = "faceshifter"
+    methods = ("FaceShifter",)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
 from deepfake_mtl.data.corpora.scanning import (
-    check_folder,
     list_folder,
     ordered,
     report_others,
@@ -42,8 +41,10 @@ class RealFakeFolder(CorpusReader):
     on.
     """
 
-    name: ClassVar[str] = "folder"
-    title: ClassVar[str] = "videos in real/ and fake/"
+    name = "folder"
+    title = "videos in real/ and fake/"
+    holds = ("real", "fake")
+    remedy = "sort the videos into these two folders"
 
     def index(self) -> list[VideoRecord]:
         """List all videos.
@@ -51,17 +52,12 @@ class RealFakeFolder(CorpusReader):
         Raises:
             CorpusError: There are none, two have the same key, or a method is named ``original``.
         """
-        report_others(self.root, ("real", "fake"))
-        real, fake = (sorted(self._below(self.root / kind)) for kind in ("real", "fake"))
+        report_others(self.root, self.holds)
+        real, fake = (sorted(self._below(self.root / kind)) for kind in self.holds)
         return ordered(
             self.root,
             [self._record(ORIGINAL, parts, path) for parts, path in real]
             + [self._fake(parts, path) for parts, path in fake],
-        )
-
-    def _check_root(self) -> None:
-        check_folder(
-            self.root, self.title, ("real", "fake"), "sort the videos into these two folders"
         )
 
     def _below(

@@ -18,6 +18,11 @@ _FRAMES: Final = "folders of frames"
 _log = logging.getLogger(__name__)
 
 
+def video_name(path: Path) -> str:
+    """Return the name of a video: that of its file without the ending, or of its folder."""
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+
 def in_one_form(root: Path, candidates: Iterable[VideoRecord]) -> list[VideoRecord]:
     """Choose the form in which all videos are there, files before folders of frames.
 

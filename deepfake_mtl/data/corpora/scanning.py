@@ -108,30 +108,6 @@ def report_others(root: Path, known: Iterable[str]) -> None:
     )
 
 
-def check_folder(root: Path, title: str, expected: Sequence[str], remedy: str) -> None:
-    """See that a folder is that of a corpus.
-
-    Args:
-        root: The folder.
-        title: The corpus, for the message.
-        expected: Files and folders that must be there.
-        remedy: What to do if they are not.
-
-    Raises:
-        CorpusError: There is no such folder, or something is missing in it.
-    """
-    if not root.is_dir():
-        raise CorpusError(
-            f"{root}: no such folder; name the folder of {title}, which holds "
-            f"{' and '.join(expected)}"
-        )
-    if any(not (root / name).exists() for name in expected):
-        raise CorpusError(
-            f"{root}: not a folder of {title}: it should hold {' and '.join(expected)}, but holds "
-            f"{describe_content(root)}; {remedy}"
-        )
-
-
 def describe_content(folder: Path) -> str:
     """Name some of what a folder holds, for messages."""
     return ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"

@@ -1,10 +1,10 @@
 """UADFV (Yang, Li and Lyu, ICASSP 2019, arXiv 1811.00661)."""
 
-from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.scanning import check_folder, list_videos, ordered, report_others
+from deepfake_mtl.data.corpora.forms import video_name
+from deepfake_mtl.data.corpora.scanning import list_videos, ordered, report_others
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 
 _FAKE_ENDING: Final = "_fake"
@@ -24,8 +24,10 @@ class UADFV(CorpusReader):
     Celeb-DF (arXiv 1909.12962).
     """
 
-    name: ClassVar[str] = "uadfv"
-    title: ClassVar[str] = "UADFV"
+    name = "uadfv"
+    title = "UADFV"
+    holds = ("real", "fake")
+    remedy = "name the folder that holds the two folders of videos"
 
     def index(self) -> list[VideoRecord]:
         """List all videos.
@@ -33,26 +35,17 @@ class UADFV(CorpusReader):
         Raises:
             CorpusError: There are none.
         """
-        folders = {"real": ORIGINAL, "fake": self.title}
-        report_others(self.root, folders)
-        return ordered(
-            self.root,
-            [
-                self._record(method, path)
-                for folder, method in folders.items()
-                for path in list_videos(self.root / folder)
-            ],
-        )
+        report_others(self.root, self.holds)
+        records = []
+        for folder, method in (("real", ORIGINAL), ("fake", self.title)):
+            for path in list_videos(self.root / folder):
+                name = video_name(path)
+                person = name if method == ORIGINAL else name.removesuffix(_FAKE_ENDING)
+                records.append(
+                    VideoRecord(self.name, method, self.compression, name, (person,), path)
+                )
+        return ordered(self.root, records)
 
     def original_of(self, record: VideoRecord) -> str | None:
         """Return the name of the real video of a fake's number."""
         return record.name.removesuffix(_FAKE_ENDING) if record.is_fake else None
-
-    def _check_root(self) -> None:
-        remedy = "name the folder that holds the two folders of videos"
-        check_folder(self.root, self.title, ("real", "fake"), remedy)
-
-    def _record(self, method: str, path: Path) -> VideoRecord:
-        name = path.name if path.is_dir() else path.stem
-        person = name if method == ORIGINAL else name.removesuffix(_FAKE_ENDING)
-        return VideoRecord(self.name, method, self.compression, name, (person,), path)

@@ -4,15 +4,15 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deepfake_mtl.data.corpora.base import listed_videos
+from deepfake_mtl.data.corpora.base import Corpus
 from deepfake_mtl.data.corpora.faceforensics import FaceForensics, keys_of_test
 from deepfake_mtl.data.json_values import to_json
 from deepfake_mtl.data.missing import OnMissing
-from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store.crop_files import read_header
 from deepfake_mtl.data.store.crop_format import REMEDY
 from deepfake_mtl.data.store.folder import REPORT, StoreInfo, crops_path, list_crops, read_store
@@ -55,10 +55,8 @@ def write_test_list(root: Path, keys: Iterable[str]) -> None:
         file.append("".join(f"{key}\n" for key in sorted(keys)).encode())
 
 
-class FaceStore:
+class FaceStore(Corpus):
     """The face crops of one compression of a corpus, in the place of its videos.
-
-    It is a `deepfake_mtl.data.corpora.Corpus`.
 
     Args:
         root: The folder that ``deepfake-mtl prepare`` wrote.
@@ -70,7 +68,6 @@ class FaceStore:
         root: The folder.
         name: Name of the corpus.
         compression: ``raw``, ``c23``, ``c40`` or ``native``.
-        is_synthetic: Whether the corpus is a synthetic world.
         settings: How the crops were made.
 
     Raises:
@@ -84,13 +81,15 @@ class FaceStore:
         *,
         on_missing: OnMissing = "error",
     ) -> None:
-        self.root = Path(root)
-        self.on_missing: OnMissing = on_missing
+        super().__init__(root, on_missing)
         self._info = read_store(self.root)
         self.name = self._info.corpus
         self.compression = self._info.compression
-        self.is_synthetic = self._info.synthetic
         self.settings = self._info.settings
+        self.how_to_complete = (
+            f"see in {self.root / REPORT} why the store lacks them, and run `deepfake-mtl prepare` "
+            "again when they are in the corpus"
+        )
         if compression not in (None, self.compression):
             raise CorpusError(
                 f"{self.root}: holds compression {self.compression}, but {compression} was asked "
@@ -98,26 +97,20 @@ class FaceStore:
             )
 
     @property
-    def how_to_complete(self) -> str:
-        """How to get videos that are missing."""
-        return (
-            f"see in {self.root / REPORT} why the store lacks them, and run `deepfake-mtl prepare` "
-            "again when they are in the corpus"
-        )
+    def is_synthetic(self) -> bool:
+        """Whether the corpus is a synthetic world."""
+        return self._info.synthetic
 
     @property
     def splits_folder(self) -> Path:
         """Where the lists of identities lie by default."""
         return self.root / "splits"
 
-    def index(self, methods: Sequence[str] | None = None) -> list[VideoRecord]:
-        """List the videos of originals and of some manipulations, without opening any.
+    def index(self) -> list[VideoRecord]:
+        """List all videos, without opening any.
 
         Where ``index.jsonl`` is missing, or there are files that it does not know, the headers of
         all files are read instead; that takes seconds where there are thousands.
-
-        Args:
-            methods: Manipulations to look for beside the originals; None is all.
 
         Returns:
             Records in the order of `FaceForensics.index`; their paths are files of crops.
@@ -127,13 +120,10 @@ class FaceStore:
             VideoError: There is no index, and a header is damaged.
         """
         records = [self._record(line) for line in self._lines()]
-        if methods is not None:
-            records = [record for record in records if record.method in (ORIGINAL, *methods)]
         if not records:
-            wanted = "fakes" if methods is None else ", ".join(methods)
             raise CorpusError(
-                f"{self.root}: the store holds no crops of originals or of {wanted}; "
-                "run `deepfake-mtl prepare` again, and see its report.csv"
+                f"{self.root}: the store holds no crops of originals or of fakes; run "
+                f"`deepfake-mtl prepare` again, and see its {REPORT}"
             )
         return sorted(records, key=lambda record: (record.is_fake, record))
 
@@ -151,17 +141,6 @@ class FaceStore:
             methods = FaceForensics.methods
             return keys_of_test(self.splits_folder, self.name, self.compression, methods)
         return [line for _, line in read_lines(path, "prepare it again")]
-
-    def test_videos(self) -> list[VideoRecord]:
-        """List the videos of `test_list`.
-
-        Raises:
-            CorpusError: The store lacks some, and may not.
-            SplitError: The store has no list.
-        """
-        return listed_videos(
-            self.index(), self.test_list(), self.on_missing, obtain=self.how_to_complete
-        )
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.root / "index.jsonl"
