@@ -14,10 +14,7 @@ else:
         {
             "config": ("SyntheticConfig",),
             "sheet": ("contact_sheet",),
-            "world": (
-                "MARKER",
-                "synthesize",
-            ),
+            "world": ("MARKER", "synthesize"),
         },
     )
 

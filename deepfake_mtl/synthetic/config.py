@@ -41,29 +41,22 @@ class SyntheticConfig:
     test_share: float = 0.14
 
     def __post_init__(self) -> None:
-        if self.identities % 2 or not 6 <= self.identities <= 1000:
-            raise ConfigurationError(
-                f"identities={self.identities}: must be even, because target and source are"
-                " paired, and 6 to 1000, so that train, val and test have a pair each"
-            )
-        if self.seed < 0:
-            raise ConfigurationError(f"seed={self.seed}: must not be negative")
-        if self.compression not in RATE_FACTORS:
-            raise ConfigurationError(
-                f"compression={self.compression!r}: must be one of {', '.join(RATE_FACTORS)}"
-            )
-        if self.size % 2 or self.size < 32:
-            raise ConfigurationError(f"size={self.size}: must be even and at least 32 pixels")
-        if not 0 < self.test_share <= 0.7:
-            raise ConfigurationError(
-                f"test_share={self.test_share}: must be above 0 and at most 0.7, so that enough"
-                " people are left to train on"
-            )
-        if self.frames < 1:
-            raise ConfigurationError(
-                f"seconds={self.seconds}: must be at least one frame,"
-                f" {1 / FRAMES_PER_SECOND} seconds"
-            )
+        names = ", ".join(RATE_FACTORS)
+        paired = self.identities % 2 == 0 and 6 <= self.identities <= 1000
+        for name, holds, rule in (
+            ("identities", paired, "must be even, since they are paired, and 6 to 1000"),
+            ("seed", self.seed >= 0, "must not be negative"),
+            ("compression", self.compression in RATE_FACTORS, f"must be one of {names}"),
+            ("size", self.size % 2 == 0 and self.size >= 32, "must be even and at least 32 pixels"),
+            (
+                "test_share",
+                0 < self.test_share <= 0.7,
+                "must be above 0 and at most 0.7, for a training",
+            ),
+            ("seconds", self.frames >= 1, f"must be at least {1 / FRAMES_PER_SECOND}, one frame"),
+        ):
+            if not holds:
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: {rule}")
 
     @property
     def frames(self) -> int:

@@ -1,6 +1,6 @@
 """What a person looks like: the shape of a head and everything that is painted on it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,8 +55,7 @@ class FaceModel:
 
     def with_albedo(self, albedo: Plane) -> "FaceModel":
         """Return the same head with another skin."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return FaceModel(**{**values, "albedo": albedo})
+        return replace(self, albedo=albedo)
 
 
 class _Painter:
@@ -74,9 +73,8 @@ class _Painter:
         self.u, self.v = plane.u, plane.v
         self.pixel = 1 / plane.density
         jaw = 1 - shape.jaw * smoothstep(0.0, 1.05, self.v)
-        self.radius = np.sqrt(
-            (self.u / (shape.width * jaw)) ** 2 + np.abs(self.v) ** 2.4, dtype=np.float32
-        )
+        across = self.u / (shape.width * jaw)
+        self.radius = np.sqrt(across**2 + np.abs(self.v) ** 2.4, dtype=np.float32)
         self.inside = smoothstep(1.0 + 1.5 * self.pixel, 1.0 - 1.5 * self.pixel, self.radius)
         self.pores = plane.noise(rng, 0.035)
 
@@ -138,11 +136,8 @@ class _Painter:
         bumps = 0.0014 * self.shape.texture * self.pores * self.inside
         height = depth + bumps
         slope_v, slope_u = np.gradient(height, self.pixel)
-        limit = 2.5
-        normals = np.stack(
-            [-np.clip(slope_u, -limit, limit), -np.clip(slope_v, -limit, limit), depth * 0 + 1],
-            axis=-1,
-        )
+        slopes = [-np.clip(slope, -2.5, 2.5) for slope in (slope_u, slope_v)]
+        normals = np.stack([*slopes, np.ones_like(depth)], axis=-1)
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
         return np.asarray(normals, np.float32)
 
@@ -163,9 +158,8 @@ class _Painter:
         flush = flush * (1 + 0.3 * self.plane.noise(rng, 0.1))
         albedo *= 1 - np.clip(flush, 0, 1)[..., None] * np.array([0.0, 0.17, 0.16], np.float32)
         if s.freckles:
-            spots = np.clip(self.plane.noise(rng, 0.04) - 1.1, 0, 1) * bump(
-                u, v, (0, 0.12), (0.5, 0.25)
-            )
+            spots = np.clip(self.plane.noise(rng, 0.04) - 1.1, 0, 1)
+            spots = spots * bump(u, v, (0, 0.12), (0.5, 0.25))
             albedo *= 1 - (s.freckles * spots)[..., None] * np.array([0.4, 0.5, 0.55], np.float32)
         for _ in range(rng.integers(2, 6)):
             at = (rng.uniform(-0.5, 0.5), rng.uniform(-0.6, 0.85))
@@ -185,9 +179,8 @@ class _Painter:
             dark += 0.2 * bump(u, v, (eye_u, s.eye_height + 0.12), (0.12, 0.025)) * s.wrinkles
             dark += 0.75 * bump(u, v, (side * 0.6 * s.nose_width, nose_tip + 0.085), (0.035, 0.02))
             track = side * (0.16 + 0.30 * (v - nose_tip))
-            reach = smoothstep(nose_tip - 0.02, nose_tip + 0.08, v) * smoothstep(
-                s.mouth_height + 0.08, s.mouth_height - 0.04, v
-            )
+            reach = smoothstep(nose_tip - 0.02, nose_tip + 0.08, v)
+            reach = reach * smoothstep(s.mouth_height + 0.08, s.mouth_height - 0.04, v)
             dark += 0.28 * s.wrinkles * reach * np.exp(-0.5 * ((u - track) / 0.022) ** 2)
         for line in (-0.52, -0.44, -0.36):
             bend = line + 0.03 * np.cos(4 * u)
@@ -207,9 +200,9 @@ class _Painter:
         alpha = alpha * smoothstep(0, 0.1, along)
         colour = self.skin * np.array([0.86, 0.58, 0.58], np.float32)
         creases = 1 + 0.1 * self.plane.noise(self.rng, 0.03, 0.15)
-        paint(albedo, np.asarray(0.85 * alpha, np.float32), colour * creases[..., None])
+        paint(albedo, 0.85 * alpha, colour * creases[..., None])
         line = np.exp(-0.5 * (across / 0.012) ** 2) * smoothstep(0, 0.2, along)
-        paint(albedo, np.asarray(0.8 * line, np.float32), colour * 0.35)
+        paint(albedo, 0.8 * line, colour * 0.35)
 
     def _brows(self, albedo: Plane) -> None:
         s, u, v = self.shape, self.u, self.v
@@ -218,12 +211,9 @@ class _Painter:
             along = (side * u - s.eye_distance) / 0.2
             middle = s.eye_height - s.brow_height + 0.035 * along**2 + 0.015 * along
             thickness = s.brow_thickness * (1.1 - 0.35 * along)
-            alpha = np.exp(-(((v - middle) / thickness) ** 2)) * smoothstep(
-                1.15, 0.8, np.abs(along)
-            )
-            paint(
-                albedo, np.asarray(np.clip(alpha * strokes, 0, 0.9), np.float32), self.hair * 0.75
-            )
+            reach = smoothstep(1.15, 0.8, np.abs(along))
+            alpha = np.exp(-(((v - middle) / thickness) ** 2)) * reach
+            paint(albedo, np.clip(alpha * strokes, 0, 0.9), self.hair * 0.75)
 
     def _beard(self, albedo: Plane) -> None:
         if not self.shape.beard:
@@ -234,7 +224,7 @@ class _Painter:
         free = bump(u, v, (0, s.mouth_height), (s.mouth_width * 0.75, s.lip_height * 1.1))
         stubble = 0.75 + 0.45 * self.plane.noise(self.rng, 0.03)
         alpha = np.clip(s.beard * region * (1 - free) * stubble, 0, 0.95)
-        paint(albedo, np.asarray(alpha, np.float32), self.hair * 0.8)
+        paint(albedo, alpha, self.hair * 0.8)
 
     def _ears(self, albedo: Plane) -> Plane:
         alpha = self.inside.copy()
@@ -257,11 +247,8 @@ class _Painter:
         side = np.abs(u) / s.width
         line = s.hair_line + 0.1 * (u - s.hair_part) ** 2 + 0.55 * smoothstep(0.55, 1.05, side)
         line = line + 0.025 * strands - 0.07 * np.exp(-0.5 * ((u - s.hair_part) / 0.06) ** 2)
-        top = np.sqrt(
-            (u / (s.width + s.hair_volume)) ** 2
-            + np.abs(np.minimum(v, 0) / (1 + 0.8 * s.hair_volume)) ** 2.3,
-            dtype=np.float32,
-        )
+        high = np.abs(np.minimum(v, 0) / (1 + 0.8 * s.hair_volume))
+        top = np.sqrt((u / (s.width + s.hair_volume)) ** 2 + high**2.3, dtype=np.float32)
         edge = 0.03
         crown = smoothstep(1 + edge, 1 - edge, top + 0.015 * wave)
         front = crown * smoothstep(0.03, -0.03, v - line)
@@ -273,9 +260,8 @@ class _Painter:
         shade = 0.85 + 0.22 * strands + 0.1 * wave + shine
         # Hair behind the face lies in its shadow.
         shade = shade * (1 - 0.45 * smoothstep(0.1, 0.6, v))
-        paint(albedo, np.asarray(hair, np.float32), self.hair * np.clip(shade, 0.2, 2)[..., None])
-        covered = np.maximum(alpha, np.maximum(front, behind))
-        return np.asarray(covered, np.float32), np.asarray(hair, np.float32)
+        paint(albedo, hair, self.hair * np.clip(shade, 0.2, 2)[..., None])
+        return np.maximum(alpha, np.maximum(front, behind)), hair
 
     def _glasses(self, albedo: Plane) -> None:
         s, u, v = self.shape, self.u, self.v
@@ -285,30 +271,24 @@ class _Painter:
             dv = np.abs(v - s.eye_height - 0.03) / 0.175
             distance = (du**4 + dv**4) ** 0.25
             frame = np.maximum(frame, np.exp(-(((distance - 1) / 0.09) ** 2)))
-        bridge = np.exp(-(((v - s.eye_height + 0.02) / 0.02) ** 2)) * (
-            np.abs(u) < s.eye_distance - 0.2
-        )
-        arms = np.exp(-(((v - s.eye_height) / 0.02) ** 2)) * (np.abs(u) > s.eye_distance + 0.22)
-        frame = np.maximum(frame, np.maximum(bridge, arms * (np.abs(u) < s.width)))
+        across, away = np.abs(u), v - s.eye_height
+        bridge = np.exp(-(((away + 0.02) / 0.02) ** 2)) * (across < s.eye_distance - 0.2)
+        arms = np.exp(-((away / 0.02) ** 2)) * (across > s.eye_distance + 0.22)
+        frame = np.maximum(frame, np.maximum(bridge, arms * (across < s.width)))
         colour = np.full(3, self.rng.uniform(15, 70), np.float32)
-        paint(albedo, np.asarray(0.92 * frame, np.float32), colour)
+        paint(albedo, 0.92 * frame, colour)
 
     def _inner(self) -> Plane:
         """Return the part from above the brows to the chin, inside the outline of the face."""
         s, soft = self.shape, 1.5 * self.pixel
         middle = 0.5 * (s.eye_height - s.brow_height - 0.12 + 0.9)
         half = 0.9 - middle
-        radius = np.sqrt(
-            (self.u / (0.8 * s.width * (1 - s.jaw * smoothstep(0.0, 1.05, self.v)))) ** 2
-            + np.abs((self.v - middle) / half) ** 2.6,
-            dtype=np.float32,
-        )
+        across = self.u / (0.8 * s.width * (1 - s.jaw * smoothstep(0.0, 1.05, self.v)))
+        radius = np.sqrt(across**2 + np.abs((self.v - middle) / half) ** 2.6, dtype=np.float32)
         return smoothstep(1 + soft, 1 - soft, radius)
 
     def _mouth(self) -> Plane:
         s, soft = self.shape, 3 * self.pixel
-        radius = np.sqrt(
-            (self.u / (s.mouth_width * 1.8)) ** 2 + ((self.v - s.mouth_height - 0.06) / 0.33) ** 2,
-            dtype=np.float32,
-        )
+        across, down = self.u / (s.mouth_width * 1.8), (self.v - s.mouth_height - 0.06) / 0.33
+        radius = np.sqrt(across**2 + down**2, dtype=np.float32)
         return smoothstep(1 + soft, 1 - soft, radius)

@@ -20,13 +20,11 @@ SUPERSAMPLING: Final = 1.5
 def record(config: SyntheticConfig, identity: int) -> Recording:
     """Draw somebody and where they are filmed: the same for the same seed and identity."""
     frames = config.frames
-    face = FaceModel.sample(
-        random_numbers(config, identity, "face"), SUPERSAMPLING * HEAD_UNIT * config.size
-    )
+    density = SUPERSAMPLING * HEAD_UNIT * config.size
+    face = FaceModel.sample(random_numbers(config, identity, "face"), density)
     scene_rng = random_numbers(config, identity, "scene")
-    scene = Scene.sample(
-        scene_rng, config.size, frames, face.skin, Performance.sample(scene_rng, frames)
-    )
+    hand_held = Performance.sample(scene_rng, frames)
+    scene = Scene.sample(scene_rng, config.size, frames, face.skin, hand_held)
     return Recording(
         face=face,
         performance=Performance.sample(random_numbers(config, identity, "performance"), frames),
@@ -46,16 +44,8 @@ def shoot(config: SyntheticConfig, identity: int, recording: Recording) -> list[
     for index, (pose, projection) in enumerate(zip(poses, projections, strict=True)):
         head = renderer.render(scene.light, pose, performance.expression(index), projection)
         frames.append(scene.expose(over(scene.backdrop(index, pose), head), rng))
-    return [
-        View(*view)
-        for view in zip(
-            range(config.frames),
-            through_codec(frames, published_at),
-            poses,
-            projections,
-            strict=True,
-        )
-    ]
+    decoded = through_codec(frames, published_at)
+    return list(map(View, range(config.frames), decoded, poses, projections))
 
 
 def random_numbers(config: SyntheticConfig, identity: int, purpose: str) -> np.random.Generator:

@@ -5,7 +5,7 @@ the face; what they put there has not gone through the target's camera.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -16,7 +16,7 @@ from deepfake_mtl.synthetic.face import FaceModel
 from deepfake_mtl.synthetic.painting import Image, blur, resize, smoothstep, warp
 from deepfake_mtl.synthetic.performance import Performance, Pose
 from deepfake_mtl.synthetic.rendering import HeadRenderer, Projection
-from deepfake_mtl.synthetic.scene import Light, Scene
+from deepfake_mtl.synthetic.scene import Scene
 
 TEXELS: Final = 54
 """Rows of the texture map of FaceSwap, from above the hair to below the chin."""
@@ -77,10 +77,7 @@ class Deepfakes:
     def __call__(self, view: View) -> Forged:
         """Forge one frame."""
         target, source, rng = self._target, self._source, self._rng
-        jitter = (
-            float(rng.normal(0, self._tremble)),
-            float(rng.normal(0, self._tremble)),
-        )
+        jitter = (float(rng.normal(0, self._tremble)), float(rng.normal(0, self._tremble)))
         projection = source.renderer.project(view.pose, jitter)
         expression = target.performance.expression(view.index)
         drawn = source.renderer.render(target.scene.light, view.pose, expression, projection)
@@ -110,13 +107,8 @@ class Face2Face:
         self._renderer = HeadRenderer(self._face, target.scene.size)
         light = target.scene.light
         direction = light.direction + rng.normal(0, 0.45, 3) * np.array([1, 1, 0])
-        self._light = Light(
-            direction=np.asarray(direction / np.linalg.norm(direction), np.float32),
-            colour=light.colour,
-            strength=light.strength,
-            ambient=light.ambient,
-            gloss=0.0,
-        )
+        direction = np.asarray(direction / np.linalg.norm(direction), np.float32)
+        self._light = replace(light, direction=direction, gloss=0.0)
         self._rng = rng
         self._tremble = rng.uniform(0.002, 0.005)
         self._edge = 0.008 * target.scene.size
@@ -149,22 +141,17 @@ class FaceSwap:
         picture = renderer.express(renderer.lit(source.scene.light, pose), still)
         # Landmarks bring the two faces into register: the plane of the head is common to both.
         height, width = source.face.plane.shape
-        texels = resize(
-            np.ascontiguousarray(picture[..., :3]),
-            (round(TEXELS * width / height), TEXELS),
-            cv2.INTER_AREA,
-        )
-        self._picture = resize(texels, (width, height), cv2.INTER_NEAREST)
+        texels = round(TEXELS * width / height), TEXELS
+        still_image = resize(np.ascontiguousarray(picture[..., :3]), texels, cv2.INTER_AREA)
+        self._picture = resize(still_image, (width, height), cv2.INTER_NEAREST)
         self._tint = 1 + rng.choice([-1, 1]) * rng.uniform(0.07, 0.13) + rng.normal(0, 0.035, 3)
-        self._error = 0.004
 
     def __call__(self, view: View) -> Forged:
         """Forge one frame."""
         target, rng = self._target, self._rng
         density = target.face.plane.density
         size = (target.scene.size, target.scene.size)
-        errors = rng.normal(0, self._error * density, (5, 5, 2)).astype(np.float32)
-        errors = resize(errors, size, cv2.INTER_LINEAR)
+        errors = resize(rng.normal(0, 0.004 * density, (5, 5, 2)).astype(np.float32), size)
         expression = target.performance.expression(view.index)
         columns = view.projection.columns + errors[..., 0]
         rows = view.projection.rows + errors[..., 1]
@@ -188,9 +175,8 @@ class NeuralTextures:
 
     def __init__(self, target: Recording, source: Recording, rng: np.random.Generator) -> None:
         self._target, self._rng = target, rng
-        self._performance = target.performance.with_expressions_of(
-            source.performance, ("mouth", "width", "smile")
-        )
+        moved = ("mouth", "width", "smile")
+        self._performance = target.performance.with_expressions_of(source.performance, moved)
         size = target.scene.size
         stride = size / 16
         axis = np.arange(size) + rng.uniform(0, stride)
@@ -201,26 +187,21 @@ class NeuralTextures:
 
     def __call__(self, view: View) -> Forged:
         """Forge one frame."""
-        target = self._target
+        target, size = self._target, self._target.scene.size
         expression = self._performance.expression(view.index)
         drawn = target.renderer.render(target.scene.light, view.pose, expression, view.projection)
-        size = target.scene.size
         small = max(8, round(0.32 * size))
-        face = resize(
-            resize(drawn[..., :3], (small, small), cv2.INTER_AREA), (size, size), cv2.INTER_CUBIC
-        )
+        coarse = resize(drawn[..., :3], (small, small), cv2.INTER_AREA)
+        face = resize(coarse, (size, size), cv2.INTER_CUBIC)
         region = view.projection.show(target.face.mouth)
         face = match_colour(face, view.frame, region) * self._grid
         face *= 1 + self._rng.normal(0, 0.02)
         return blend(view.frame, face, blur(region, self._edge))
 
 
-Manipulation = Callable[[View], Forged]
+Begin = Callable[[Recording, Recording, np.random.Generator], Callable[[View], Forged]]
 
-FORGERS: Final[dict[str, Callable[[Recording, Recording, np.random.Generator], Manipulation]]] = {
-    "Deepfakes": Deepfakes,
-    "Face2Face": Face2Face,
-    "FaceSwap": FaceSwap,
-    "NeuralTextures": NeuralTextures,
+FORGERS: Final[dict[str, Begin]] = {
+    forger.__name__: forger for forger in (Deepfakes, Face2Face, FaceSwap, NeuralTextures)
 }
 """How to begin each manipulation for a target and a source."""

@@ -67,15 +67,13 @@ class HeadPlane:
         height, width = self.shape
         top, bottom = (int((v + HALF_HEIGHT) * self.density) for v in (v0, v1))
         left, right = (int((u + HALF_WIDTH) * self.density) for u in (u0, u1))
-        return slice(max(top, 0), min(bottom + 1, height)), slice(
-            max(left, 0), min(right + 1, width)
-        )
+        rows = slice(max(top, 0), min(bottom + 1, height))
+        return rows, slice(max(left, 0), min(right + 1, width))
 
     def noise(self, rng: np.random.Generator, cell_u: float, cell_v: float | None = None) -> Plane:
         """Return smooth noise of mean 0 and deviation 1, with grains sized in head units."""
-        return smooth_noise(
-            rng, self.shape, cell_u * self.density, (cell_v or cell_u) * self.density
-        )
+        cells = (cell * self.density for cell in (cell_u, cell_v or cell_u))
+        return smooth_noise(rng, self.shape, *cells)
 
 
 def smoothstep(start: float, end: float, x: Field) -> Plane:
@@ -97,17 +95,13 @@ def smooth_noise(
     height, width = shape
     if max(cell_x, cell_y) < FINE:
         grains = rng.standard_normal(shape, dtype=np.float32)
-        field = np.asarray(
-            cv2.GaussianBlur(
-                grains, (0, 0), max(0.35 * cell_x, 0.3), sigmaY=max(0.35 * cell_y, 0.3)
-            ),
-            np.float32,
-        )
-        return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
-    rows = int(np.ceil(height / max(cell_y, 1.0))) + 2
-    columns = int(np.ceil(width / max(cell_x, 1.0))) + 2
-    grains = rng.standard_normal((rows, columns), dtype=np.float32)
-    field = resize(grains, (width, height), cv2.INTER_CUBIC)
+        across, down = (max(0.35 * cell, 0.3) for cell in (cell_x, cell_y))
+        field = np.asarray(cv2.GaussianBlur(grains, (0, 0), across, sigmaY=down), np.float32)
+    else:
+        rows = int(np.ceil(height / max(cell_y, 1.0))) + 2
+        columns = int(np.ceil(width / max(cell_x, 1.0))) + 2
+        grains = rng.standard_normal((rows, columns), dtype=np.float32)
+        field = resize(grains, (width, height), cv2.INTER_CUBIC)
     return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
 
 

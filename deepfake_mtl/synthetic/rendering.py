@@ -57,9 +57,7 @@ class HeadRenderer:
         self._relief = resize(face.depth, (width // 2, height // 2))
         self._coarse = HeadPlane((width // 2) / width * face.plane.density)
         axis = (np.arange(size // 2, dtype=np.float32) + 0.5) * 2 / size - 0.5
-        self._x, self._y = (
-            np.ascontiguousarray(field) for field in np.meshgrid(axis / HEAD_UNIT, axis / HEAD_UNIT)
-        )
+        self._x, self._y = np.meshgrid(axis / HEAD_UNIT, axis / HEAD_UNIT)
         self._moves = _movements(face)
         self._columns = face.plane.columns(np.broadcast_to(face.plane.u, face.plane.shape))
         self._rows = face.plane.rows(np.broadcast_to(face.plane.v, face.plane.shape))
@@ -83,18 +81,11 @@ class HeadRenderer:
         plane, coarse = self.face.plane, self._coarse
         u, v = (p - 0.4 * sin_yaw) / cos_yaw, (q - 0.4 * sin_pitch) / cos_pitch
         for _ in range(3):
-            relief = warp(
-                self._relief,
-                coarse.columns(u),
-                coarse.rows(v),
-            )
+            relief = warp(self._relief, coarse.columns(u), coarse.rows(v))
             u = (p - sin_yaw * relief) / cos_yaw
             v = (q - sin_pitch * (relief * cos_yaw - u * sin_yaw)) / cos_pitch
         full = (self.size, self.size)
-        return Projection(
-            resize(plane.columns(u), full),
-            resize(plane.rows(v), full),
-        )
+        return Projection(resize(plane.columns(u), full), resize(plane.rows(v), full))
 
     def lit(self, light: Light, pose: Pose) -> Plane:
         """Return the head plane as the light shows it: premultiplied RGBA, colours 0 to 255."""
@@ -104,10 +95,8 @@ class HeadRenderer:
         halfway /= np.linalg.norm(halfway)
         diffuse = light.ambient + light.strength * np.maximum(self._facing(lamp), 0)
         shine = np.maximum(self._facing(halfway), 0)
-        shine *= shine
-        shine *= shine
-        shine *= shine
-        shine *= shine
+        for _ in range(4):
+            shine *= shine
         shine *= (55 * light.gloss) * face.gloss
         colour = face.albedo * (diffuse * face.alpha)[..., None]
         colour += (shine * face.alpha)[..., None]
@@ -123,7 +112,7 @@ class HeadRenderer:
 
     def express(self, lit: Plane, expression: Expression) -> Plane:
         """Move the lit head plane into an expression, and put eyes and mouth into it."""
-        moves = self._moves
+        moves, density = self._moves, self.face.plane.density
         area = moves.area
         shift_u = expression.width * moves.width_u
         shift_v = (
@@ -134,8 +123,8 @@ class HeadRenderer:
         moved = lit.copy()
         moved[area] = warp(
             lit,
-            np.asarray(self._columns[area] + shift_u * self.face.plane.density, np.float32),
-            np.asarray(self._rows[area] + shift_v * self.face.plane.density, np.float32),
+            np.asarray(self._columns[area] + shift_u * density, np.float32),
+            np.asarray(self._rows[area] + shift_v * density, np.float32),
         )
         brightness = self._brightness(lit)
         self._paint_mouth(moved, expression, brightness)
@@ -199,11 +188,11 @@ class HeadRenderer:
             white = 222 - 60 * smoothstep(0.6, 1.0, np.abs(u) / half)
             white = white - 60 * smoothstep(0.5 * opening, 0, v - lid)
             colour = np.repeat(np.asarray(white, np.float32)[..., None], 3, axis=-1)
-            distance = np.sqrt(
-                (u - expression.gaze_u * half) ** 2
-                + (v + 0.1 * opening - expression.gaze_v * half) ** 2,
-                dtype=np.float32,
+            aside, below = (
+                u - expression.gaze_u * half,
+                v + 0.1 * opening - expression.gaze_v * half,
             )
+            distance = np.sqrt(aside**2 + below**2, dtype=np.float32)
             ball = 0.5 * half
             iris = self.face.iris * (0.6 + 0.6 * smoothstep(ball, 0.3 * ball, distance))[..., None]
             paint(colour, smoothstep(ball + soft, ball - soft, distance), iris)
@@ -211,19 +200,12 @@ class HeadRenderer:
             paint(colour, pupil, np.array((12, 10, 10), np.float32))
             glint = bump(u, v, (-0.15 * half, -0.35 * opening), (0.022, 0.022))
             paint(colour, glint, np.array((255, 255, 255), np.float32))
-            _paint_rgba(moved[window], np.asarray(alpha, np.float32), colour * brightness)
+            _paint_rgba(moved[window], alpha, colour * brightness)
             lashes = np.exp(-(((v - lid) / 0.018) ** 2)) * smoothstep(0.0, 0.2, arch)
             crease = np.exp(-(((v - lid + 0.05) / 0.014) ** 2)) * smoothstep(0.1, 0.5, arch)
-            _paint_rgba(
-                moved[window],
-                np.asarray(0.75 * lashes, np.float32),
-                self.face.skin * brightness * 0.18,
-            )
-            _paint_rgba(
-                moved[window],
-                np.asarray(0.3 * crease, np.float32),
-                self.face.skin * brightness * 0.4,
-            )
+            shaded = self.face.skin * brightness
+            _paint_rgba(moved[window], 0.75 * lashes, shaded * 0.18)
+            _paint_rgba(moved[window], 0.3 * crease, shaded * 0.4)
 
 
 class _Movements(NamedTuple):
@@ -251,10 +233,10 @@ def _movements(face: FaceModel) -> _Movements:
     brow = shape.eye_height - shape.brow_height
     return _Movements(
         area=area,
-        open_v=np.asarray(open_v, np.float32),
-        smile_v=np.asarray(0.06 * np.clip((u / shape.mouth_width) ** 2, 0, 2) * around, np.float32),
-        brows_v=np.asarray(0.05 * bump(u, v, (0, brow - 0.03), (0.5, 0.09)), np.float32),
-        width_u=np.asarray(-0.2 * u * around, np.float32),
+        open_v=open_v,
+        smile_v=0.06 * np.clip((u / shape.mouth_width) ** 2, 0, 2) * around,
+        brows_v=0.05 * bump(u, v, (0, brow - 0.03), (0.5, 0.09)),
+        width_u=-0.2 * u * around,
     )
 
 

@@ -113,10 +113,8 @@ class Scene:
         canvas = self._view(self.background, float(shift[0]), float(shift[1]))
         # Shoulders follow the head a little.
         sway = 0.35 * HEAD_UNIT * self.size
-        body = self._view(
-            self.body, float(shift[0]) + sway * pose.x, float(shift[1]) + sway * pose.y
-        )
-        return over(canvas, body)
+        x, y = float(shift[0]) + sway * pose.x, float(shift[1]) + sway * pose.y
+        return over(canvas, self._view(self.body, x, y))
 
     def expose(self, canvas: Plane, rng: np.random.Generator) -> Image:
         """Take the picture: lens blur, sensor noise, eight bits."""
@@ -130,10 +128,9 @@ class Scene:
     def _view(self, layer: Plane, shift_x: float, shift_y: float) -> Plane:
         margin = (layer.shape[0] - self.size) / 2
         matrix = np.array([[1, 0, shift_x - margin], [0, 1, shift_y - margin]], np.float32)
-        return np.asarray(
-            cv2.warpAffine(layer, matrix, (self.size, self.size), borderMode=cv2.BORDER_REPLICATE),
-            np.float32,
-        )
+        size = (self.size, self.size)
+        seen = cv2.warpAffine(layer, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(seen, np.float32)
 
 
 def _background(rng: np.random.Generator, side: int) -> Plane:
@@ -141,9 +138,8 @@ def _background(rng: np.random.Generator, side: int) -> Plane:
     first, second = (rng.uniform(40, 215) + rng.uniform(-30, 30, 3) for _ in range(2))
     ramp = np.linspace(0, 1, side, dtype=np.float32)
     blend = ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None]
-    canvas = np.asarray(
-        np.broadcast_to(first * (1 - blend) + second * blend, (side, side, 3)), np.float32
-    ).copy()
+    mixed = first * (1 - blend) + second * blend
+    canvas = np.array(np.broadcast_to(mixed, (side, side, 3)), np.float32, order="C")
     for _ in range(rng.integers(3, 10)):
         colour = [float(value) for value in rng.uniform(20, 235) + rng.uniform(-50, 50, 3)]
         x, y = (int(value) for value in rng.uniform(0, side, 2))

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import av
 import av.video.reformatter
@@ -37,20 +37,11 @@ def through_codec(frames: Iterable[Image], rate_factor: int) -> list[Image]:
     buffer = io.BytesIO()
     _encode(buffer, frames, rate_factor, "veryfast", "yuv420p")
     buffer.seek(0)
-    return _decode(buffer)
-
-
-def read_video(path: Path) -> list[Image]:
-    """Return all frames of a video as RGB pictures."""
-    return _decode(path)
+    return read_video(buffer)
 
 
 def _encode(
-    target: io.BufferedIOBase,
-    frames: Iterable[Image],
-    rate_factor: int,
-    preset: str,
-    pixel_format: str,
+    target: BinaryIO, frames: Iterable[Image], rate_factor: int, preset: str, pixel_format: str
 ) -> None:
     reformatter = av.video.reformatter.VideoReformatter()
     # Bit-exact containers carry no version and no time of writing.
@@ -78,9 +69,10 @@ def _encode(
         container.mux(stream.encode())
 
 
-def _decode(source: io.BytesIO | Path) -> list[Image]:
+def read_video(source: Path | io.BytesIO) -> list[Image]:
+    """Return all frames of a video as RGB pictures."""
     reformatter = av.video.reformatter.VideoReformatter()
-    with av.open(source if isinstance(source, io.BytesIO) else str(source), "r") as container:
+    with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
         container.streams.video[0].codec_context.thread_count = 1
         return [
             np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)

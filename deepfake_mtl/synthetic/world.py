@@ -53,18 +53,17 @@ def synthesize(
     if workers < 0:
         raise ConfigurationError(f"workers={workers}: must not be negative")
     _claim(root, config)
-    pairs = pair_identities(config)
-    _write_splits(root, split_pairs(pairs, config.test_share))
-    sources = dict([*pairs, *((source, target) for target, source in pairs)])
+    _write_splits(root, split_pairs(pair_identities(config), config.test_share))
     jobs = [
         (target, source)
-        for target, source in sorted(sources.items())
+        for target, source in sorted(_sources(config).items())
         if any(not path.exists() for path in _paths(root, config, target, source).values())
     ]
     processes = min(workers or usable_cores(), len(jobs))
+    videos = 1 + len(FORGERS)
     with tqdm(
-        total=config.identities * (1 + len(MANIPULATIONS)),
-        initial=(config.identities - len(jobs)) * (1 + len(MANIPULATIONS)),
+        total=config.identities * videos,
+        initial=(config.identities - len(jobs)) * videos,
         desc="Synthesizing videos",
         unit="video",
         disable=not progress,
@@ -84,11 +83,8 @@ def split_pairs(
 ) -> dict[str, list[tuple[int, int]]]:
     """Share pairs out: 14 % to val, a share to test, at least one each, the rest to train."""
     val, test = (max(1, round(share * len(pairs))) for share in (0.14, test_share))
-    return {
-        "train": pairs[: -val - test],
-        "val": pairs[-val - test : -test],
-        "test": pairs[-test:],
-    }
+    train = len(pairs) - val - test
+    return {"train": pairs[:train], "val": pairs[train:-test], "test": pairs[-test:]}
 
 
 def film_identity(root: Path, config: SyntheticConfig, target: int) -> int:
@@ -102,8 +98,13 @@ def film_identity(root: Path, config: SyntheticConfig, target: int) -> int:
     Returns:
         The number of videos, masks apart.
     """
-    sources = dict([*pair_identities(config), *((b, a) for a, b in pair_identities(config))])
-    return _film(root, config, (target, sources[target]))
+    return _film(root, config, (target, _sources(config)[target]))
+
+
+def _sources(config: SyntheticConfig) -> dict[int, int]:
+    """Return whose face each identity gets."""
+    pairs = pair_identities(config)
+    return dict([*pairs, *((source, target) for target, source in pairs)])
 
 
 def _claim(root: Path, config: SyntheticConfig) -> None:
