@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 _RUN: Final = ".running"
 _COMMAND: Final = ".working"

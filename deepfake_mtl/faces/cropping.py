@@ -23,8 +23,7 @@ from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.crops import covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
 from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at, track_settings
-from deepfake_mtl.util.atomic import is_there
-from deepfake_mtl.util.files import sha256_of
+from deepfake_mtl.util.files import is_there, sha256_of
 
 _KEPT_BYTES: Final = 400_000_000
 """Of pictures around faces that a process keeps, so as not to decode a video twice."""

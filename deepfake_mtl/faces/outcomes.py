@@ -10,7 +10,7 @@ from typing import Final, Literal
 from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.store.folder import REPORT
 from deepfake_mtl.data.store.upkeep import STALE
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 NOT_THERE: Final = "not in the corpus, though its lists, or the videos of other methods, ask for it"
 GONE: Final = f"not in the corpus any more: its crops are in the folder {STALE}, and not trained on"

@@ -33,7 +33,7 @@ from deepfake_mtl.faces.cropping import (
     is_of_source,
 )
 from deepfake_mtl.faces.outcomes import GONE, NOT_THERE, Outcome, write_report
-from deepfake_mtl.util.atomic import is_there, open_whole
+from deepfake_mtl.util.files import is_there, open_whole
 from deepfake_mtl.util.memory import keep_freed_memory
 from deepfake_mtl.util.processes import end_with_parent
 

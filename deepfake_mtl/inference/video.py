@@ -1,6 +1,5 @@
 """A video file that nobody vouches for: what it says it is, or why it cannot be judged."""
 
-import hashlib
 import math
 import stat
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from deepfake_mtl.data.video import Frame, iterate_frames, open_video, probe
 from deepfake_mtl.data.video.geometry import pixel_aspect
 from deepfake_mtl.errors import VideoError
 from deepfake_mtl.inference.options import Limits
+from deepfake_mtl.util.files import sha256_of
 
 _OTHERS: Final = {
     b"\x89PNG": "a PNG picture",
@@ -110,7 +110,7 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
         path=str(path.absolute()),
         bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
-        sha256=_sha256(path, alive),
+        sha256=sha256_of(path, alive),
         container=container_name,
         codec=codec,
         pixel_format=pixels,
@@ -153,12 +153,3 @@ def _refuse_others(path: Path) -> None:
             raise VideoError(
                 f"{path}: is {what}, not a video, whatever its name; name a video file"
             )
-
-
-def _sha256(path: Path, alive: Callable[[], None]) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as content:
-        while part := content.read(1 << 24):
-            digest.update(part)
-            alive()
-    return digest.hexdigest()

@@ -32,5 +32,6 @@ def write_text(canvas: NDArray[np.uint8], text: str, corner: tuple[int, int], ti
 
 def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write a picture (RGB, H x W x 3) whole; its suffix says the format."""
+    _, content = cv2.imencode(path.suffix, picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     with whole_path(path) as partial:
-        cv2.imwrite(str(partial), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        partial.write_bytes(content.tobytes())

@@ -31,7 +31,7 @@ from deepfake_mtl.data.store.crop_header import CropHeader
 from deepfake_mtl.data.store.crop_settings import Codec, CropSettings
 from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
 from deepfake_mtl.errors import ConfigurationError, VideoError
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 # Chroma at half the resolution: see docs/store.md for what that costs. Tables of Huffman codes made
 # for each frame would save 7 % of the bytes and take 2.7 times as long. The rest are defaults that

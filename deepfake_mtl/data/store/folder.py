@@ -22,7 +22,7 @@ from deepfake_mtl.data.json_values import text_value
 from deepfake_mtl.data.store.crop_format import SUFFIX, VERSION
 from deepfake_mtl.data.store.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.errors import ConfigurationError, CorpusError
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 _FORMAT: Final = "deepfake_mtl face store"
 

@@ -18,7 +18,7 @@ from deepfake_mtl.data.store.crop_format import REMEDY
 from deepfake_mtl.data.store.folder import REPORT, StoreInfo, crops_path, list_crops, read_store
 from deepfake_mtl.data.text_files import read_lines
 from deepfake_mtl.errors import CorpusError
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 _TEST_LIST: Final = "test_list.txt"
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store.folder import crops_path, list_crops
 from deepfake_mtl.errors import CorpusError
-from deepfake_mtl.util.atomic import UNFINISHED, named_errors
+from deepfake_mtl.util.files import UNFINISHED, named_errors
 
 STALE: Final = "stale"
 """Folder of a store for crops of videos that the corpus does not have, or not any more."""

@@ -1,7 +1,6 @@
 """A copy of a video with squares around the faces and their scores."""
 
 import math
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +18,7 @@ from deepfake_mtl.inference.api import Progress
 from deepfake_mtl.inference.options import Limits
 from deepfake_mtl.inference.verdict import ClipScore
 from deepfake_mtl.inference.video import decode
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import whole_path
 
 _LONGEST: Final = 1280
 """Side of the copy in pixels, at most."""
@@ -49,10 +48,8 @@ def annotate(analysis: Analysis, path: Path, limits: Limits, progress: Progress)
     count = 0 if verdict.file is None else verdict.file.frames
     fps = (verdict.file and verdict.file.fps) or 25.0
     labels = _labels(analysis, count)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        with av.open(str(temporary), "w", format="mp4") as container:
+        with whole_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
             stream = None
             last = -1
             for number, frame in enumerate(decode(video, limits)):
@@ -73,11 +70,8 @@ def annotate(analysis: Analysis, path: Path, limits: Limits, progress: Progress)
                 progress(number + 1, count)
             if stream is not None:
                 container.mux(stream.encode())
-        replace(temporary, path)
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _labels(

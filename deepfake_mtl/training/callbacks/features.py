@@ -15,7 +15,7 @@ from deepfake_mtl.evaluation.files import FEATURES
 from deepfake_mtl.metrics import VideoScores
 from deepfake_mtl.training.callbacks.parts import datamodule_of, detector_of
 from deepfake_mtl.training.callbacks.results import ResultsWriter
-from deepfake_mtl.util.atomic import open_whole
+from deepfake_mtl.util.files import open_whole
 
 
 class FeatureWriter(Callback):

@@ -12,8 +12,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
-from deepfake_mtl.util.atomic import named_errors, open_whole
-from deepfake_mtl.util.files import replace
+from deepfake_mtl.util.files import named_errors, open_whole, replace, whole_path
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
@@ -82,24 +81,17 @@ def keep_previous(last: Path) -> None:
 def name_also(path: Path, name: Path) -> None:
     """Give a checkpoint a second name, in the place of what had it."""
     if not _link(path, name):
-        with named_errors(name):
-            temporary = _temporary(name)
+        with named_errors(name), whole_path(name) as temporary:
             shutil.copyfile(path, temporary)
-            replace(temporary, name)
 
 
 def _link(path: Path, name: Path) -> bool:
     """Return whether the file system has links, and there is one now."""
-    temporary = _temporary(name)
     try:
-        temporary.unlink(missing_ok=True)
-        os.link(path, temporary)
+        # Two names of one file are not replaced by each other: then the temporary one goes.
+        with whole_path(name) as temporary:
+            temporary.unlink(missing_ok=True)
+            os.link(path, temporary)
     except OSError:
         return False
-    replace(temporary, name)
-    temporary.unlink(missing_ok=True)  # two names of one file are not replaced by each other
     return True
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
