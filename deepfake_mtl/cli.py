@@ -53,7 +53,7 @@ _TOOLS: Final = {
     "export": _Tool(
         "deepfake_mtl.inference.export.command", "turn a checkpoint into a folder to hand out"
     ),
-    "demo": _Tool("deepfake_mtl.demo", "synthesize, fit, test, and a page of results"),
+    "demo": _Tool("deepfake_mtl.experiments.demo", "synthesize, fit, test, and a page of results"),
 }
 
 _ERROR_STATUS: Final = 2

@@ -44,7 +44,7 @@ class Series:
         """Average so many neighbouring measurements each, geometrically for the ratios.
 
         Args:
-            length: At least 1; the last block may be shorter.
+            length: Number of measurements of a block, at least 1; the last block may be shorter.
 
         Returns:
             At each block's middle step the mean of the measurements that there are; NaN where
@@ -63,7 +63,7 @@ def conflict_series(rows: Sequence[ConflictRow]) -> dict[tuple[str, str], dict[s
     """Sort measurements by pair of tasks, stage and step.
 
     Args:
-        rows: In any order of steps; pairs and stages are kept in the order of their first rows.
+        rows: Measurements in any order of steps; pairs and stages stay in the order of their first.
 
     Returns:
         By the names of two tasks, then by stage.

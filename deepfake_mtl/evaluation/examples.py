@@ -36,9 +36,9 @@ def choose_examples(
     """Choose the most confident right and the most confident wrong verdicts by `RULE`.
 
     Args:
-        predictions: To choose from.
+        predictions: Predictions to choose from.
         held_out: Names of the manipulations that were held out.
-        per_class: At most so many right and so many wrong ones of originals, of seen and of
+        per_class: Number, at most, of right and so many wrong ones of originals, of seen and of
             held-out manipulations each.
 
     Returns:

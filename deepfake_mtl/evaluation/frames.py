@@ -12,7 +12,7 @@ def frames_as_png(frames: NDArray[np.uint8], count: int = 6, side: int = 192) ->
 
     Args:
         frames: Uint8 array (T, H, W, 3), RGB, T >= 1.
-        count: At most so many frames.
+        count: Number of frames, at most.
         side: Frames whose longer side, in pixels, is above this are scaled down to it.
 
     Returns:

@@ -41,7 +41,7 @@ def roc_svg(curves: "Mapping[Group, tuple[RocCurve, float]]") -> str:
     """Draw the ROC of seen and of held-out manipulations on one pair of axes.
 
     Args:
-        curves: For each set its curve and its AUC in [0, 1].
+        curves: Curve and AUC in [0, 1] of each set.
 
     Returns:
         An ``<svg>`` element whose colours are variables of the page.

@@ -26,7 +26,7 @@ from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at
 from deepfake_mtl.util.files import is_there, sha256_of
 
 _KEPT_BYTES: Final = 400_000_000
-"""Of pictures around faces that a process keeps, so as not to decode a video twice."""
+"""Bytes of pictures around faces that a process keeps, so as not to decode a video twice."""
 
 _SLACK: Final = 1.3
 """Side of what is kept around a face, over the side of its crop: the smoothed square differs."""

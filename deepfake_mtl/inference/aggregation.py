@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from deepfake_mtl.data.protocol import seen_manipulations
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.inference.face_track import FaceTrack
@@ -26,7 +27,7 @@ class Analysis:
 
     Attributes:
         verdict: What is said.
-        tracks: By number of the face, what was seen of it; none of a video that cannot be judged.
+        tracks: What was seen of each face, by its number; empty where a video cannot be judged.
     """
 
     verdict: Verdict
@@ -103,7 +104,7 @@ def _resemblance(track: FaceTrack, description: Description) -> Resemblance | No
         return None
     table = np.array(rows, np.float64)
     means = dict(zip(classes, table.mean(axis=0).tolist(), strict=True))
-    seen = [name for name in classes[1:] if name not in description.held_out]
+    seen = seen_manipulations(description.held_out)
     if not seen:
         return None
     best = max(seen, key=lambda name: means[name])

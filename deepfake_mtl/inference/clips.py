@@ -118,7 +118,7 @@ class ClipScorer:
     """Scores clips in batches, in float32, as a test does by default.
 
     Args:
-        network: In evaluation mode, on the device.
+        network: Network in evaluation mode, on the device.
         device: Where it computes.
         batch_size: Number of clips in a batch.
     """

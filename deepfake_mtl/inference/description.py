@@ -11,7 +11,7 @@ from deepfake_mtl.errors import CheckpointError, ConfigurationError
 
 FORMAT: Final = "deepfake-mtl-detector"
 CONFIG_VERSION: Final = 1
-"""Of ``config.json``; raised whenever older programs would misread it."""
+"""Version of ``config.json``; raised whenever older programs would misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Description:
         corpus: ``name``, ``compression`` and ``synthetic``; None where the checkpoint does not say,
             as those of older versions.
         videos: See `deepfake_mtl.data.dataset_statistics.describe_training`; None likewise.
-        metrics: Figures of its test; None where there was none.
-        labels: Names of the classes of each readout.
-        version: Of this library, that wrote it.
+        metrics: Metrics of its test; None where there was none.
+        labels: Names of the classes of each predictor.
+        version: Version of this library that wrote it.
     """
 
     encoder: Mapping[str, Any]

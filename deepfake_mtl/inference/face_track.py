@@ -54,7 +54,7 @@ class FaceTrack:
         last: Last frame in which it is seen, so far.
         frames: Number of frames in which it is seen, so far.
         clips: Scores of its clips.
-        outputs: By predictor, probabilities of the classes, one row for each clip.
+        outputs: Probabilities of the classes by predictor, one row for each clip.
         skipped: Number of clips that were not scored.
         folded: Whether a clip had to be played forth and back.
         side_sum: Sum over the frames of the side of the face in pixels.

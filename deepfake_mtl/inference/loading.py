@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepfake_mtl import __version__
-from deepfake_mtl.data.protocol import data_state
+from deepfake_mtl.data.protocol import TEST_SETS, data_state
 from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
+from deepfake_mtl.evaluation.files import RESULTS
 from deepfake_mtl.inference.description import Description
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.network import MultiTaskNetwork, describe_part, network_state
@@ -21,7 +22,6 @@ from deepfake_mtl.util.files import sha256_of
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
-_RESULTS: Final = "results.json"
 # What a detector takes where nothing is configured.
 _DEFAULT_ENCODER: Final = {"class_path": "deepfake_mtl.models.S3D"}
 _DEFAULT_TASKS: Final = ({"class_path": "deepfake_mtl.tasks.BinaryCrossEntropy"},)
@@ -131,7 +131,7 @@ def _describe(
 def _metrics(path: Path) -> dict[str, Any] | None:
     """Return the metrics of the test of a checkpoint, where it stands in the run folder."""
     try:
-        results = json.loads((path.parent.parent / _RESULTS).read_text(encoding="utf-8"))
+        results = json.loads((path.parent.parent / RESULTS).read_text(encoding="utf-8"))
         tested = Path(results["checkpoint"] or "")
         if tested.name != path.name:
             return None
@@ -141,7 +141,7 @@ def _metrics(path: Path) -> dict[str, Any] | None:
             "test": results["counts"].get("test"),
             **{
                 group: None if report is None else {name: report.get(name) for name in names}
-                for group in ("held_out", "seen")
+                for group in TEST_SETS
                 for report in (results["figures"][group],)
             },
         }

@@ -24,7 +24,7 @@ class Pipeline:
         keep_squares: Whether tracks keep where their face is in every frame.
 
     Attributes:
-        tracks: By number of the face, in the order of appearance.
+        tracks: Face tracks by number of the face, in the order of appearance.
         times: When each frame is shown, in seconds; nan where the file does not tell.
         interlaced: Number of frames that consist of two fields.
     """

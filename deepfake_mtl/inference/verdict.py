@@ -82,7 +82,7 @@ class FaceVerdict:
         highest: Highest score of a clip.
         is_fake: Whether the score reaches the threshold; None without a score.
         resembles: Which manipulation; None unless it is called fake by a detector that tells.
-        readouts: By predictor, mean over the clips of the probability of each class.
+        readouts: Probability of each class by predictor, mean over the clips.
         clips: The scores that the mean is of.
         skipped_clips: Number of clips that were not scored, since the face was too small or hardly
             found.

@@ -15,7 +15,7 @@ def recomputed(layer: nn.Module, inputs: Tensor) -> Tensor:
     every batch into BatchNorm's running statistics twice.
 
     Args:
-        layer: From a tensor to a tensor.
+        layer: Function from a tensor to a tensor.
         inputs: What it is applied to.
     """
 

@@ -19,7 +19,7 @@ def refuse_unknown(trainer: pl.Trainer, names: Container[str], prefixes: tuple[s
     Args:
         trainer: Trainer of the training.
         names: The metrics that the module logs.
-        prefixes: With what others begin that it logs.
+        prefixes: Beginnings of other names that it logs.
 
     Raises:
         ConfigurationError: A monitored metric is not among them.

@@ -86,7 +86,7 @@ def bf16_ratio(device: torch.device) -> float:
     CPU without bfloat16 instructions (AVX-512 BF16 or AMX) the ratio is 10 to 100.
 
     Args:
-        device: Where to.
+        device: Device to compute on.
 
     Returns:
         The ratio; infinity where bfloat16 does not work.

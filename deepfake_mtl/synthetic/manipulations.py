@@ -47,7 +47,7 @@ class View:
         index: Number of the frame.
         frame: The decoded picture, RGB.
         pose: Pose of the target's head.
-        projection: From the frame to the target's head plane.
+        projection: Projection from the frame to the target's head plane.
     """
 
     index: int

@@ -20,7 +20,7 @@ _NAMES: Final = {
 """What videos are called in each folder; the groups are who is to be seen."""
 
 _REAL_LABEL: Final = {"1": True, "0": False}
-"""Of the test list, in which 1 means real."""
+"""Labels of the test list, in which 1 means real."""
 
 
 class CelebDF(CorpusReader):

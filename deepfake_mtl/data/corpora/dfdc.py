@@ -12,7 +12,7 @@ from deepfake_mtl.data.text_files import listed_path, read_text
 from deepfake_mtl.errors import CorpusError
 
 METHOD: Final = "DFDC"
-"""Of all fakes: which of its methods made one was not published."""
+"""Method of all fakes: which of its methods made one was not published."""
 
 _PARTS: Final = "dfdc_train_part_*"
 _METADATA: Final = "metadata.json"

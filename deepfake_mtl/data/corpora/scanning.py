@@ -13,7 +13,7 @@ from deepfake_mtl.errors import CorpusError
 
 _IMAGE_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg"))
 BOX_SUFFIXES: Final = frozenset((".csv", ".json"))
-"""Of boxes of faces, which may lie beside the videos that they belong to."""
+"""Suffixes of files of face boxes, which may lie beside the videos that they belong to."""
 
 _NAMED: Final = 5
 

@@ -49,7 +49,7 @@ _JPEG_BYTES: Final = 6.3
 """Bytes of a JPEG frame over ``size ** 1.5``; see `estimate_bytes`."""
 
 _HEADER_BYTES: Final = 64
-"""Of table and header, for each frame."""
+"""Number of bytes of table and header, for each frame."""
 
 
 def write_crops(

@@ -21,7 +21,7 @@ from deepfake_mtl.errors import VideoError
 
 SUFFIX: Final = ".crops"
 VERSION: Final = 1
-"""Of the format, of files and folder alike; raised whenever older programs would misread it."""
+"""Version of the format of files and folder; raised whenever older programs would misread it."""
 
 REMEDY: Final = "delete it and run `deepfake-mtl prepare` again, which makes only what is not there"
 

@@ -30,8 +30,8 @@ class CropHeader:
         boxes_from: Key of the video whose boxes were used.
         source: Path of the video, relative to the root of the corpus, with ``/``.
         source_hash: SHA-256 of the video file.
-        source_width: In pixels.
-        source_height: In pixels.
+        source_width: Width of the source in pixels.
+        source_height: Height of the source in pixels.
         source_bytes: Size in bytes of the video file; None of a folder of frames.
         settings_digest: `CropSettings.digest` of the settings.
 

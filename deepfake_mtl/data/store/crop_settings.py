@@ -16,8 +16,8 @@ BoxSource = Literal["yunet", "boxes", "center"]
 BOX_SOURCES: Final[tuple[BoxSource, ...]] = ("yunet", "boxes", "center")
 
 REVISION: Final = 2
-"""Of the code that finds faces and samples crops: rises where equal settings would give other
-pixels than before."""
+"""Version of the code that finds faces and samples crops: rises where equal settings would give
+other pixels than before."""
 
 _SIZES: Final = range(16, 4097)
 

@@ -16,7 +16,7 @@ def identity_groups(identities: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Give a number to each group of videos that share people, directly or through others.
 
     Args:
-        identities: For each video, by key, who is to be seen in it.
+        identities: Who is to be seen in each video, by key.
 
     Returns:
         For each key the number of its group, from 0, the same whatever the order of the videos. A
@@ -39,7 +39,7 @@ class ClusterBootstrap:
     the factor (groups - 1) / groups (Rao and Wu 1988, JASA 83, 231-241).
 
     Args:
-        identities: For each video of all sets to be resampled, by key, who is to be seen in it.
+        identities: Who is to be seen in each video of all sets to be resampled, by key.
         resamples: Number of resamples.
         seed: Seed of the draws.
 

@@ -41,12 +41,12 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return self.estimate.value
 
     @property
     def deviation(self) -> float | None:
-        """Over the seeds, with one degree of freedom taken off; None for a single seed."""
+        """Sample deviation over the seeds (n - 1); None for a single seed."""
         values = list(self.by_seed.values())
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 

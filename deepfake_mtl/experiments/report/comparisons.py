@@ -81,7 +81,7 @@ class Comparisons:
         further: More pairs of sides, to be compared on the mean over the folds.
 
     Attributes:
-        all: In the order of the configurations, the means over the folds first.
+        all: Comparisons in the order of the configurations, the means over the folds first.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.experiments.report.runs import Benchmark, read_features
 
 MOST_VIDEOS: Final = 80
-"""Of each class so many videos are drawn at most."""
+"""Number of videos that are drawn of each class, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,7 @@ def robustness_svg(
     """Draw a metric of several configurations over the strengths of a treatment.
 
     Args:
-        values: For each configuration shares in [0, 1], one a strength; None where there is none.
+        values: Shares in [0, 1] of each configuration, one a strength; None where there is none.
         ticks: The strengths, in words.
         label: What the strengths are.
         name: Tells the picture from others of its kind on a page.

@@ -31,7 +31,7 @@ class Report:
         resamples: Number of resamples of them.
         tables: Configuration x fold; the first is the metric on the held-out tests.
         comparisons: Comparisons of the metric on the held-out tests.
-        answers: To the questions that the paper's claims are.
+        answers: Answers to the questions that the paper's claims are.
         matrices: Train x test, one for each configuration.
         elsewhere: Further tests, or None.
         robustness: A curve for each treatment.

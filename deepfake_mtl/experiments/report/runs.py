@@ -80,7 +80,7 @@ class Run:
 
     @property
     def seed(self) -> str:
-        """Over which is averaged."""
+        """Seed of the training; metrics are averaged over seeds."""
         return self.settings.get(SEED, "0")
 
 

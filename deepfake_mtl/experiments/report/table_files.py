@@ -42,7 +42,7 @@ def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return all tables, one below the other.
 
     Args:
-        tables: At least one.
+        tables: One table at least.
         notes: Paragraphs that stand above them.
     """
     lines: list[str] = []

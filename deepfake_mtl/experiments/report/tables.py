@@ -79,7 +79,7 @@ class Table:
         metric: Which one.
         of: Videos that the table is of.
         folds: The columns; None is the mean over the folds.
-        rows: For each configuration an entry a column.
+        rows: Entries of each configuration, one a column.
         is_tested: Whether differences from the best were tested.
     """
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.html.numbers import ABSENT
 from deepfake_mtl.inference.aggregation import CONFIDENT
 from deepfake_mtl.inference.description import Description
@@ -23,7 +24,7 @@ def model_card(trained: TrainedDetector, difference: float | None, untraced: str
 
     Args:
         trained: The detector.
-        difference: Of the traced network; None where there is none.
+        difference: Largest difference of the traced network; None where there is no such network.
         untraced: Why there is none.
     """
     description = trained.description
@@ -112,9 +113,7 @@ def _figures(metrics: Mapping[str, Any] | None) -> str:
     corpus = metrics["corpus"]
     kind = " (a synthetic world)" if corpus["synthetic"] else ""
     rows = [
-        f"| {label} | "
-        + " | ".join(_percent(metrics[each], name) for each in ("held_out", "seen"))
-        + " |"
+        f"| {label} | " + " | ".join(_percent(metrics[each], name) for each in TEST_SETS) + " |"
         for name, label in _FIGURES.items()
     ]
     return (

@@ -87,7 +87,7 @@ def trace(network: MultiTaskNetwork, clip: Tensor) -> ExportedProgram:
     """Trace encoder and heads for any number of clips.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: Network in evaluation mode, on the CPU.
         clip: uint8, B x 3 x T x H x W, with B of at least 2.
     """
     with torch.no_grad(), warnings.catch_warnings():
@@ -101,7 +101,7 @@ def largest_difference(network: MultiTaskNetwork, program: ExportedProgram, clip
     """Compare the probabilities of batches of several sizes.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: Network in evaluation mode, on the CPU.
         program: Traced from it.
         clips: uint8, at least 5 x 3 x T x H x W.
     """

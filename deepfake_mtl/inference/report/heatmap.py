@@ -23,7 +23,7 @@ def heat_map(network: MultiTaskNetwork, clip: Tensor) -> NDArray[np.float32] | N
     the last one whose map is at least 7 cells wide, as the last of all has but 4 x 4 x 4.
 
     Args:
-        network: In evaluation mode.
+        network: Network in evaluation mode.
         clip: uint8, 3 x T x H x W.
 
     Returns:

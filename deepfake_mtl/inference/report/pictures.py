@@ -15,7 +15,7 @@ from deepfake_mtl.html.drawing import LINE_COLOURS, MUTED, STYLE, TEXT, svg_of
 from deepfake_mtl.inference.verdict import ClipScore, FaceVerdict
 
 _POINTS: Final = 600
-"""Of a line, beyond which neighbouring clips share a point: the highest of them."""
+"""Points of a line, beyond which neighbouring clips share a point: the highest of them."""
 
 _DASHES: Final = ("-", "--", "-.", ":")
 
@@ -51,7 +51,7 @@ def timeline_svg(faces: Sequence[FaceVerdict], threshold: float, names: Sequence
     Args:
         faces: With clips.
         threshold: From which score on they are called fake.
-        names: Of the lines.
+        names: Names of the lines.
 
     Returns:
         An ``<svg>`` element whose colours are variables of the page.

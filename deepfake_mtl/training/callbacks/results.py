@@ -108,7 +108,7 @@ class ResultsWriter(Callback):
         """Return where the files of the running test go, after making room there.
 
         Args:
-            trainer: On its first process; its test has begun.
+            trainer: Trainer on its first process; its test has begun.
         """
         if self._place is None:
             part = _part(trainer.num_test_batches, trainer.test_dataloaders)

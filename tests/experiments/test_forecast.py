@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfake_mtl import forecast as forecasts
+from deepfake_mtl.experiments import forecast as forecasts
 from deepfake_mtl.synthetic import SyntheticConfig
 from deepfake_mtl.training.command import resolve_config
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deepfake_mtl import demo
 from deepfake_mtl.cli import main
+from deepfake_mtl.experiments import demo
 from deepfake_mtl.synthetic import SyntheticConfig
 from deepfake_mtl.training import command
 

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and say where its page is."""
-    from deepfake_mtl.forecast import forecast
+    from deepfake_mtl.experiments.forecast import forecast
     from deepfake_mtl.synthetic.world import synthesize
     from deepfake_mtl.training.command import resolve_config, run_trainer_command
 
