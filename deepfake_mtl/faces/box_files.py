@@ -21,17 +21,14 @@ JSON: the box or the boxes of each frame, with or without a score as the fifth n
 """
 
 import csv
-import hashlib
 import io
 import json
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deepfake_mtl.data.text_files import decode
+from deepfake_mtl.data.text_files import read_text
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
 
@@ -40,21 +37,6 @@ BOX_SUFFIXES: Final = (".csv", ".json")
 
 _COLUMNS: Final = ["frame", "x0", "y0", "x1", "y1"]
 _Row: TypeAlias = tuple[str, str, list[float]]  # where it stands, frame, and 0, 4 or 5 numbers
-
-
-@dataclass(frozen=True, slots=True)
-class BoxFile:
-    """The boxes of one video.
-
-    Attributes:
-        path: The file that they were read from.
-        digest: SHA-256 of its content, in hexadecimal digits.
-        detections: Faces by number of the frame, counted from 0.
-    """
-
-    path: Path
-    digest: str
-    detections: dict[int, Detections]
 
 
 def find_boxes(folder: Path, root: Path, video: Path) -> Path:
@@ -81,11 +63,14 @@ def find_boxes(folder: Path, root: Path, video: Path) -> Path:
     return found[0]
 
 
-def read_boxes(path: Path) -> BoxFile:
+def read_boxes(path: Path) -> dict[int, Detections]:
     """Read the boxes of one video; the module's docstring tells the formats.
 
     Args:
         path: A ``.csv`` or ``.json`` file; see `deepfake_mtl.data.text_files.decode`.
+
+    Returns:
+        Faces by number of the frame, counted from 0.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not of the format; the message names the
@@ -94,31 +79,18 @@ def read_boxes(path: Path) -> BoxFile:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigurationError(f"{path}: boxes are read from .csv and .json files only")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: cannot be read ({error.strerror}); write it again"
-        ) from error
-    text = decode(path, content, "write it again", ConfigurationError)
-    rows: dict[int, list[list[float]]] = defaultdict(list)
-    empty = set()
-    for place, name, numbers in reader(path, text):
+    rows: dict[int, list[list[float]]] = {}
+    for place, name, numbers in reader(path, read_text(path, "write it again", ConfigurationError)):
         frame = _frame(place, name)
-        if frame in empty or (not numbers and frame in rows):
+        if frame in rows and not (numbers and rows[frame]):
             raise ConfigurationError(
                 f"{place}: frame {frame} stands there with and without a face, or twice without"
             )
-        if numbers:
-            rows[frame].append(_box(place, numbers))
-        else:
-            empty.add(frame)
-    detections = {frame: _detections(rows.get(frame, [])) for frame in sorted({*rows, *empty})}
-    return BoxFile(path, hashlib.sha256(content).hexdigest(), detections)
-
-
-def _detections(rows: list[list[float]]) -> Detections:
-    return Detections.of([row[:4] for row in rows], [row[4] for row in rows])
+        rows.setdefault(frame, []).extend([_box(place, numbers)] if numbers else [])
+    return {
+        frame: Detections.of([box[:4] for box in boxes], [box[4] for box in boxes])
+        for frame, boxes in sorted(rows.items())
+    }
 
 
 def _frame(place: str, name: str) -> int:
@@ -171,16 +143,16 @@ def _csv_row(place: str, cells: list[str], columns: int) -> _Row:
 
 def _read_json(path: Path, text: str) -> Iterator[_Row]:
     try:
-        # Pairs, so that a frame that stands there twice is noticed.
-        content = json.loads(text, object_pairs_hook=_Pairs)
+        # Pairs, so that a frame that stands there twice is noticed; nothing else becomes a tuple.
+        content = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             f"{path}, line {error.lineno}: is no JSON ({error.msg})"
         ) from error
-    if not isinstance(content, _Pairs):
+    if not isinstance(content, tuple):
         raise ConfigurationError(f'{path}: must be of the form {{"0": [x0, y0, x1, y1], ...}}')
     names = set()
-    for name, value in content.pairs:
+    for name, value in content:
         place = f"{path}, frame {name!r}"
         if name in names:
             raise ConfigurationError(f"{place}: stands there twice")
@@ -192,13 +164,6 @@ def _read_json(path: Path, text: str) -> Iterator[_Row]:
             yield place, name, []
         for box in boxes:
             yield place, name, _json_box(place, box)
-
-
-class _Pairs:
-    """A JSON object as it stands in the file."""
-
-    def __init__(self, pairs: list[tuple[str, object]]) -> None:
-        self.pairs = pairs
 
 
 def _json_box(place: str, box: object) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from deepfake_mtl.data.video.colours import Window
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.crops import covered, crop_frame, looked_at
+from deepfake_mtl.faces.crops import Square, covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet
-from deepfake_mtl.faces.tracks import NoSubject, find_subject, frames_to_look_at, track_settings
+from deepfake_mtl.faces.tracks import find_main_track, frames_to_look_at, track_settings
 from deepfake_mtl.util.files import is_there, sha256_of
 
 _KEPT_BYTES: Final = 400_000_000
@@ -86,11 +86,10 @@ class CropJob:
     masks: Path | None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where to cut, in every frame of a video: left, top and side in pixels."""
+class _Place(NamedTuple):
+    """Where to cut, in every frame of a video; the rest as in `CropHeader`."""
 
-    squares: NDArray[np.float64]
+    squares: tuple[Square, ...]
     scores: tuple[float | None, ...]
     boxes_from: str
 
@@ -123,28 +122,20 @@ class Cropper:
         frames = iterate_frames(record.path)
         first = next(frames)  # knows of rotations, unlike the header of the file
         frames = chain([first], frames)
-        place = self._borrowed(job, info.frames, first)
-        if place is None and self._detector is not None:
+        original = _original(job)
+        if original is not None and _fits(original, info.frames, first.width, first.height):
+            place = _Place(original.squares, original.scores, original.boxes_from)
+        elif self._detector is None:
+            folder = self._source.boxes or self._source.root
+            boxes = read_boxes(find_boxes(folder, self._source.root, record.path))
+            place = self._find(record, boxes, info.frames)
+        else:
             detections, kept = self._look(self._detector, info.frames, frames)
             place = self._find(record, detections, info.frames)
             if kept is None or not all(map(self._is_held, kept, place.squares)):
                 kept = iterate_frames(record.path)
             frames = iter(kept)
-        elif place is None:
-            place = self._find(record, self._read_boxes(record), info.frames)
         return self._write(job, place, frames, info.fps)
-
-    @staticmethod
-    def _borrowed(job: CropJob, frames: int, first: Frame) -> _Place | None:
-        """Return the squares of the original, where both have as many frames, of the same size."""
-        original = _original(job)
-        if original is None or not _fits(original, frames, first.width, first.height):
-            return None
-        return _Place(np.array(original.squares), original.scores, original.boxes_from)
-
-    def _read_boxes(self, record: VideoRecord) -> Mapping[int, Detections]:
-        folder = self._source.boxes or self._source.root
-        return read_boxes(find_boxes(folder, self._source.root, record.path)).detections
 
     def _look(
         self, detector: FaceDetector, count: int, frames: Iterable[Frame]
@@ -177,30 +168,30 @@ class Cropper:
         window: Window | None = None
         for x0, y0, x1, y1 in found.boxes.astype(np.float64):
             side = max(x1 - x0, y1 - y0) * self._settings.margin * _SLACK
-            square = np.array([(x0 + x1) / 2, (y0 + y1) / 2, side])
+            square = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side
             window = _union(window, self._looked_at(square, frame))
         return window
 
-    def _looked_at(self, square: NDArray[np.float64], frame: Frame) -> Window:
-        return looked_at(square, self._settings.size, frame.height, frame.width, margin=1.0)
+    def _looked_at(self, square: Square, frame: Frame) -> Window:
+        return looked_at(square, self._settings.size, frame.height, frame.width)
+
+    def _is_held(self, frame: Frame, square: Square) -> bool:
+        return frame.holds(self._looked_at(square, frame))
 
     def _find(
         self, record: VideoRecord, detections: Mapping[int, Detections], frames: int
     ) -> _Place:
-        subject = find_subject(detections, frames, track_settings(self._settings))
-        if isinstance(subject, NoSubject):
-            raise VideoError(f"{record.path}: no usable face: {subject.reason}")
-        scores = [None if math.isnan(score) else float(score) for score in subject.scores]
+        track = find_main_track(record.path, detections, frames, track_settings(self._settings))
+        scores = [None if math.isnan(score) else float(score) for score in track.scores]
         # As the header has them, so that a video of these squares is cropped alike.
-        squares = covered(subject.squares, self._settings.margin).round(3)
-        return _Place(squares, tuple(scores), record.key)
+        squares = covered(track.squares, self._settings.margin).round(3).tolist()
+        return _Place(tuple((x, y, side) for x, y, side in squares), tuple(scores), record.key)
 
     def _write(
         self, job: CropJob, place: _Place, frames: Iterable[Frame], fps: float
     ) -> CropHeader:
         record, path = job.record, job.record.path
-        size = self._settings.size
-        squares = [(x, y, side) for x, y, side in place.squares.tolist()]
+        size, squares = self._settings.size, place.squares
         times: list[float] = []
         sizes: list[tuple[int, int]] = []
 
@@ -210,11 +201,10 @@ class Cropper:
                 sizes[:] = [(frame.width, frame.height)]
                 yield crop_frame(frame, squares[number], size)
 
-        def masks() -> Iterator[NDArray[np.uint8] | None]:
-            ((width, height),) = sizes
+        def masks(path: Path) -> Iterator[NDArray[np.uint8] | None]:
             cropped = 0
-            for frame in _readable(job.masks, len(squares)):
-                if (frame.width, frame.height) != (width, height):
+            for frame in _readable(path, len(squares)):
+                if [(frame.width, frame.height)] != sizes:
                     break
                 yield crop_frame(frame, squares[cropped], size)[..., 0]
                 cropped += 1
@@ -230,7 +220,7 @@ class Cropper:
                 identities=record.identities,
                 fps=fps,
                 times=tuple(times),
-                squares=tuple(squares),
+                squares=squares,
                 scores=place.scores,
                 boxes_from=place.boxes_from,
                 source=path.relative_to(self._source.root).as_posix(),
@@ -241,10 +231,8 @@ class Cropper:
                 settings_digest=self._settings.digest(),
             )
 
-        return write_crops(job.out, header, crops(), self._settings, masks() if job.masks else None)
-
-    def _is_held(self, frame: Frame, square: NDArray[np.float64]) -> bool:
-        return frame.holds(self._looked_at(_centred(square), frame))
+        given = masks(job.masks) if job.masks else None
+        return write_crops(job.out, header, crops(), self._settings, given)
 
 
 def is_of_source(header: CropHeader, record: VideoRecord, root: Path) -> bool:
@@ -294,10 +282,8 @@ def _fits(original: CropHeader, frames: int, width: int, height: int) -> bool:
     return original.frames == frames and size == (width, height)
 
 
-def _readable(masks: Path | None, count: int) -> Iterator[Frame]:
+def _readable(masks: Path, count: int) -> Iterator[Frame]:
     """Yield the first frames of a video of masks, as far as they can be read."""
-    if masks is None:
-        return
     try:
         yield from islice(iterate_frames(masks), count)
     except VideoError:
@@ -306,12 +292,6 @@ def _readable(masks: Path | None, count: int) -> Iterator[Frame]:
 
 def _bytes_of(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _centred(square: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn left, top and side into centre and side."""
-    left, top, side = square
-    return np.array([left + side / 2, top + side / 2, side])
 
 
 def _union(one: Window | None, other: Window | None) -> Window | None:

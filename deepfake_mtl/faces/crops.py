@@ -1,6 +1,6 @@
 """Squares cut out of frames, to a fraction of a pixel."""
 
-from typing import Final
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -10,16 +10,20 @@ from deepfake_mtl.data.video import Frame
 from deepfake_mtl.data.video.colours import Window
 from deepfake_mtl.errors import ConfigurationError
 
-MARGIN: Final = 1.3
-"""Side of the crop over the larger side of the face's box (FaceForensics++ has 1.3)."""
+Square: TypeAlias = tuple[float, float, float]
+"""Left edge, upper edge and side in pixels of a frame.
+
+Pixel (row r, column c) covers the square from (c, r) to (c + 1, r + 1).
+"""
 
 
-def covered(squares: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.float64]:
+def covered(squares: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
     """Return what crops cover: squares of ``margin * side`` around the same centres.
 
     Args:
         squares: Centre x, centre y and side, shape (..., 3).
-        margin: How much larger than the squares the crops are.
+        margin: How much larger than the squares the crops are (FaceForensics++ has 1.3, so that
+            the face fills 77 % of the side).
 
     Returns:
         Left edge, upper edge and side in pixels, shape (..., 3).
@@ -29,45 +33,38 @@ def covered(squares: NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.
     return np.stack([x - half, y - half, 2 * half], axis=-1)
 
 
-def crop(
-    frame: NDArray[np.uint8], square: NDArray[np.float64], size: int, margin: float = MARGIN
-) -> NDArray[np.uint8]:
+def crop(frame: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8]:
     """Cut a square out of a frame and scale it.
 
-    The crop covers the square of side ``margin * side`` around the same centre (see `covered`):
-    with 1.3, the face fills 1 / 1.3 = 77 % of its side. Where a pixel of the crop is larger than
-    one of the frame, the frame is averaged over boxes of just that size first (so it does not
-    alias); then it is sampled with bicubic interpolation at the exact places. Both are continuous
-    in centre and side: a square that glides over the picture gives crops that glide, where rounding
-    to whole pixels would jump, and the sharpness does not jump where shrinking begins.
-    Beyond its borders, the frame goes on with the colours of its outermost pixels: a mirror would
-    show half a second face.
+    Where a pixel of the crop is larger than one of the frame, the frame is averaged over boxes of
+    just that size first (so it does not alias); then it is sampled with bicubic interpolation at
+    the exact places. Both are continuous in place and side: a square that glides over the picture
+    gives crops that glide, where rounding to whole pixels would jump, and the sharpness does not
+    jump where shrinking begins. Beyond its borders, the frame goes on with the colours of its
+    outermost pixels: a mirror would show half a second face.
 
     Masks are cut by the same function; a value between the two of a mask tells how much of the
     pixel is covered.
 
     Args:
         frame: Shape (height, width, 3), or (height, width) for a mask.
-        square: Centre x, centre y and side in pixels of the frame, where pixel (row r, column c)
-            covers (c, r) to (c + 1, r + 1); shape (3,).
+        square: What the crop shows of it.
         size: Side of the crop in pixels.
-        margin: How much larger than the square the crop is.
 
     Returns:
         Shape (size, size, 3), or (size, size) for a mask.
 
     Raises:
-        ConfigurationError: The size, the margin or the side is not positive, or not a number.
+        ConfigurationError: The size or the side is not positive, or not a number.
     """
-    left, top, side = _corner_and_side(square, margin)
-    if size < 1 or not margin > 0 or not 0 < side < np.inf or not np.isfinite(left + top):
+    left, top, side = square
+    if size < 1 or not 0 < side < np.inf or not np.isfinite(left + top):
         raise ConfigurationError(
-            f"a crop of size={size}, margin={margin} and square={np.asarray(square).tolist()} has "
-            "no pixels; size, margin and side must be greater than 0"
+            f"a crop of size={size} and square={square} has no pixels; size and side must be "
+            "greater than 0"
         )
     step = side / size
-    height, width = frame.shape[:2]
-    rows, columns = looked_at(square, size, height, width, margin)
+    rows, columns = looked_at(square, size, *frame.shape[:2])
     frame = frame[rows.start : rows.stop, columns.start : columns.stop]
     # From the middle of a crop's pixel to the frame, both counted from the middle of pixel (0, 0).
     left = left - columns.start + step / 2 - 0.5
@@ -91,43 +88,35 @@ def crop(
     return np.asarray(np.rint(np.clip(result, 0, 255)), np.uint8)
 
 
-def crop_frame(frame: Frame, square: tuple[float, float, float], size: int) -> NDArray[np.uint8]:
+def crop_frame(frame: Frame, square: Square, size: int) -> NDArray[np.uint8]:
     """Cut a square out of a frame of a video; only what is needed of it is converted to RGB.
 
     Args:
         frame: Frame of a video.
-        square: Left edge, upper edge and side in pixels, as `covered` gives them.
+        square: What the crop shows of it.
         size: Side of the crop in pixels.
 
     Returns:
         RGB, shape (size, size, 3).
     """
     left, top, side = square
-    centred = np.array([left + side / 2, top + side / 2, side])
-    rows, columns = looked_at(centred, size, frame.height, frame.width, margin=1.0)
-    part = frame.rgb((rows, columns))
-    return crop(part, centred - [columns.start, rows.start, 0], size, margin=1.0)
+    rows, columns = looked_at(square, size, frame.height, frame.width)
+    return crop(frame.rgb((rows, columns)), (left - columns.start, top - rows.start, side), size)
 
 
-def looked_at(
-    square: NDArray[np.float64], size: int, height: int, width: int, margin: float = MARGIN
-) -> Window:
+def looked_at(square: Square, size: int, height: int, width: int) -> Window:
     """Return the part of a frame that decides on a crop: the rest need not be converted.
 
-    ``crop(frame[rows, columns], square - (left, top, 0), ...)`` is the same as
-    ``crop(frame, square, ...)``.
-
     Args:
-        square: As in `crop`.
+        square: What the crop shows of the frame.
         size: Side of the crop in pixels.
         height: Height of the frame, in pixels.
         width: Width of the frame, in pixels.
-        margin: As in `crop`.
 
     Returns:
         Rows and columns inside the frame, one of each at least.
     """
-    left, top, side = _corner_and_side(square, margin)
+    left, top, side = square
     reach = _reach(side / size)
 
     def inside(start: float, limit: int) -> range:
@@ -135,13 +124,6 @@ def looked_at(
         return range(first, max(end, first + 1))
 
     return inside(top, height), inside(left, width)
-
-
-def _corner_and_side(square: NDArray[np.float64], margin: float) -> tuple[float, float, float]:
-    """Return what `covered` gives, of one square, in a tenth of the time."""
-    x, y, side = square.tolist()
-    half = side * margin / 2
-    return x - half, y - half, 2 * half
 
 
 def _reach(step: float) -> int:

@@ -33,21 +33,18 @@ CACHE_VARIABLE: Final = "DEEPFAKE_MTL_CACHE"
 
 _OVERLAP: Final = 0.3  # intersection over union above which two boxes are one face (OpenCV's own)
 _CANDIDATES: Final = 1000
-_SMALLEST: Final = 32  # YuNet halves the picture five times
+_SCORE: Final = 0.6  # of a box that counts
+_SIDE: Final = 320  # the longer one of the picture that is searched, in pixels
 
 
 class FaceDetector(Protocol):
-    """Find the faces of a frame; frames are independent of each other."""
+    """Find the faces of a frame; frames are independent of each other.
 
-    @property
-    def name(self) -> str:
-        """A short name, for the record."""
-        ...
+    Attributes:
+        digest: Hexadecimal digits that differ where detectors may find different boxes.
+    """
 
-    @property
-    def digest(self) -> str:
-        """Hexadecimal digits that differ where detectors may find different boxes."""
-        ...
+    digest: str
 
     def detect(self, frame: Frame) -> Detections:
         """Return the faces of one frame, in pixels of its upright picture."""
@@ -65,17 +62,11 @@ class Center:
         ConfigurationError: The margin is not positive.
     """
 
-    name: Final = "center"
-
     def __init__(self, margin: float = 1.0) -> None:
         if not margin > 0:
             raise ConfigurationError(f"margin={margin}: must be greater than 0")
+        self.digest = _digest(f"center margin={margin!r}".encode())
         self._margin = margin
-
-    @property
-    def digest(self) -> str:
-        """Changes with the margin."""
-        return _digest(f"center margin={self._margin!r}".encode())
 
     def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`; the score is 1."""
@@ -87,51 +78,31 @@ class Center:
 class YuNet:
     """YuNet (Wu, Peng and Yu, 2023) as OpenCV runs it.
 
-    Frames are scaled to a longest side within the given limits, so that one detector serves
-    pictures from 64 pixels to 4K. A frame that was shrunk and shows no face is searched once more
-    at twice the size: so a small face in a large picture is found, and the usual frame stays cheap.
+    Frames are scaled to a longer side of 320 pixels, so that one detector serves pictures from 64
+    pixels to 4K. A frame that was shrunk and shows no face is searched once more at twice the
+    size: so a small face in a large picture is found, and the usual frame stays cheap.
 
     OpenCV spreads the work over threads; where several processes detect, call
     ``cv2.setNumThreads(1)`` in each. An instance belongs to one process and one thread.
 
     Args:
         model: The ONNX file, as `find_detector_model` returns it.
-        score: Boxes with a lower score are left out.
-        longest: Frames with a longer side are shrunk to it, in pixels.
-        shortest: Frames whose longer side is shorter are enlarged to it.
 
     Raises:
-        ConfigurationError: OpenCV does not take the file as a face detector, or a setting is out
-            of range.
+        ConfigurationError: OpenCV does not take the file as a face detector.
     """
 
-    name: Final = "yunet"
-
-    def __init__(
-        self, model: Path, *, score: float = 0.6, longest: int = 320, shortest: int = 320
-    ) -> None:
-        if not 0 < score < 1 or not _SMALLEST <= shortest <= longest:
-            raise ConfigurationError(
-                f"score={score}, shortest={shortest}, longest={longest}: a face detector needs "
-                f"0 < score < 1 and {_SMALLEST} <= shortest <= longest"
-            )
-        self._longest, self._shortest = longest, shortest
-        self._detector, content = _load(model, score)
-        settings = f"yunet score={score!r} longest={longest} shortest={shortest} "
-        self._digest = _digest(settings.encode() + content)
-
-    @property
-    def digest(self) -> str:
-        """Changes with the content of the model file and with the settings."""
-        return self._digest
+    def __init__(self, model: Path) -> None:
+        self._detector, content = _load(model)
+        settings = f"yunet score={_SCORE!r} longest={_SIDE} shortest={_SIDE} "
+        self.digest = _digest(settings.encode() + content)
 
     def detect(self, frame: Frame) -> Detections:
         """See `FaceDetector.detect`."""
         longer = max(frame.height, frame.width)
-        side = min(max(longer, self._shortest), self._longest)
-        found = self._detect(frame, side / longer)
-        if not len(found) and side < longer:
-            found = self._detect(frame, min(2 * side, longer) / longer)
+        found = self._detect(frame, _SIDE / longer)
+        if not len(found) and longer > _SIDE:
+            found = self._detect(frame, min(2 * _SIDE, longer) / longer)
         return found
 
     def _detect(self, frame: Frame, factor: float) -> Detections:
@@ -182,7 +153,7 @@ def _cache() -> Path:
     return Path(home).expanduser() / "deepfake_mtl"
 
 
-def _load(model: Path, score: float) -> tuple[cv2.FaceDetectorYN, bytes]:
+def _load(model: Path) -> tuple[cv2.FaceDetectorYN, bytes]:
     """Return the detector, tried on an empty picture, and the content of its file."""
     try:
         content = model.read_bytes()
@@ -196,7 +167,7 @@ def _load(model: Path, score: float) -> tuple[cv2.FaceDetectorYN, bytes]:
     try:
         with _quiet():
             detector = cv2.FaceDetectorYN.create(
-                "onnx", data, no_configuration, size, score, _OVERLAP, _CANDIDATES
+                "onnx", data, no_configuration, size, _SCORE, _OVERLAP, _CANDIDATES
             )
             detector.detect(np.zeros((*size, 3), np.uint8))
     except cv2.error as error:

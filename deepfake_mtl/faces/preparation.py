@@ -41,7 +41,7 @@ _SPARE: Final = 0.02  # of the disk, which a store never takes
 
 
 def prepare(corpus: CorpusReader, out: Path, source: CropSource, workers: int) -> list[Outcome]:
-    """Crop the subject's face out of every video of a corpus, and write a store.
+    """Crop the main face out of every video of a corpus, and write a store.
 
     Originals come first; a fake takes the squares of the original of its target, where the corpus
     tells which that is. What is there already is not done again, unless its video has changed.
@@ -208,8 +208,9 @@ def _remove_changed(out: Path, records: Iterable[VideoRecord], root: Path) -> No
 
 
 def _copy_splits(source: Path, target: Path) -> None:
-    for file in sorted(source.glob("*.json")) if source.is_dir() else []:
-        _write(target / file.name, file.read_bytes())
+    for path in sorted(source.glob("*.json")) if source.is_dir() else []:
+        with open_whole(target / path.name) as file:
+            file.append(path.read_bytes())
 
 
 def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -> None:
@@ -233,8 +234,3 @@ def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -
             f"{disk.free / 1e9:.1f} GB of the disk are free: choose another disk with --out, a "
             "smaller --size, or --codec jpeg95"
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open_whole(path) as file:
-        file.append(content)

@@ -6,13 +6,14 @@ Needs NumPy only.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepfake_mtl.data.store.crop_settings import CropSettings
-from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.smoothing import Array, limit_slope, reach_of, smooth, without_outliers
 
@@ -27,8 +28,8 @@ class TrackSettings:
             size.
         growth: Factor by which its size may differ from the last one.
         gap: Number of frames after which a face that was not found counts as gone.
-        least_found: Share of the frames looked at in which the subject must be found.
-        least_side: Side of the subject's face in pixels, in the median, below which it is of no
+        least_found: Share of the frames looked at in which the face must be found.
+        least_side: Side of the face in pixels, in the median, below which it is of no
             use.
         centre_smoothing: Deviation of the Gaussian that smooths the centre, in frames.
         side_smoothing: Smoothing of the side, likewise.
@@ -79,8 +80,8 @@ def track_settings(settings: CropSettings) -> TrackSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """Where the face of a video's subject is, in each of its F frames.
+class SteadyTrack:
+    """The face track that a video is about, as a steady square in each of its F frames.
 
     Attributes:
         squares: Centre x, centre y and side in pixels, float64 of shape (F, 3). The side is that of
@@ -96,25 +97,14 @@ class Subject:
     present: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class NoSubject:
-    """A video has no face that could be used.
-
-    Attributes:
-        reason: Why, in words that follow "no usable face:".
-    """
-
-    reason: str
-
-
 def frames_to_look_at(frames: int, step: int = TrackSettings.step) -> list[int]:
     """Return the frames in which a face is looked for: every ``step``-th, and the last."""
     return sorted({*range(0, frames, step), *([frames - 1] if frames > 0 else [])})
 
 
-def find_subject(
-    detections: Mapping[int, Detections], frames: int, settings: TrackSettings | None = None
-) -> Subject | NoSubject:
+def find_main_track(
+    path: Path, detections: Mapping[int, Detections], frames: int, settings: TrackSettings
+) -> SteadyTrack:
     """Return the one face that a video is about, as a steady square in every frame.
 
     1. *Linking.* Frame by frame, each box goes to the track that expects a face most nearly there
@@ -122,9 +112,9 @@ def find_subject(
        it last moved. Boxes that no track expects begin a new one, so a face that jumps, as at a
        cut, is two tracks. A face that comes back where it was lost goes on with its track, however
        long it was gone, unless another track is nearer and was not lost.
-    2. *Choosing.* The subject is the track with the greatest sum of score times side over the whole
-       video. So a large but short false detection loses against a face that stays, and a small
-       face in the background against a large one.
+    2. *Choosing.* The main track has the greatest sum of score times side over the whole video.
+       So a large but short false detection loses against a face that stays, and a small face in
+       the background against a large one.
     3. *Smoothing.* A running median of three boxes drops single bad ones. Between boxes, centre and
        side go on a straight line (the side by factors). Then each frame takes its value from a line
        that is fitted to its neighbours with the weights of a Gaussian (a local linear regression).
@@ -134,46 +124,47 @@ def find_subject(
     4. *Zoom.* Where the side would change faster than the settings allow, it begins to grow before
        and goes on to shrink after, so that the face is never larger than the smoothed square.
 
-    Frames that do not show the subject (before, after, another shot between) get the nearest square
+    Frames that do not show that face (before, after, another shot between) get the nearest square
     or one between, and are marked as not present; whatever is there is cut out of them.
 
     The result does not depend on the place and size of the picture: moved or scaled boxes give
     moved or scaled squares (as long as no face is below ``least_side``).
 
     Args:
+        path: The video, for messages.
         detections: Faces by number of the frame, counted from 0: one entry for each frame looked
             at, also where no face was found.
         frames: Number of frames of the video.
-        settings: How to follow; the defaults if None.
-
-    Returns:
-        The subject, or why there is none.
+        settings: How to follow.
 
     Raises:
+        VideoError: No face was found, none stays, or it is too small.
         ConfigurationError: A number is that of no frame.
     """
-    settings = settings or TrackSettings()
     outside = [number for number in detections if not 0 <= number < frames]
     if outside:
         raise ConfigurationError(
-            f"there are boxes for frame {outside[0]}, but the video has {frames} frames, counted "
-            "from 0; give it the boxes of this very video"
+            f"{path}: there are boxes for frame {outside[0]}, but the video has {frames} frames, "
+            "counted from 0; give it the boxes of this very video"
         )
-    tracks = _link(detections, settings)
+    tracker = Tracker(settings)
+    for number in sorted(detections):
+        tracker.update(number, detections[number])
     looked = f"{len(detections)} frame{'s' * (len(detections) != 1)} looked at"
-    if not tracks:
-        return NoSubject(f"no face was found in the {looked}")
-    track = max(tracks, key=Track.strength)
+    if not tracker.tracks:
+        raise VideoError(f"{path}: no usable face: no face was found in the {looked}")
+    track = max(tracker.tracks, key=Track.strength)
     found, needed = len(track.numbers), settings.least_found * len(detections)
     if found < needed:
-        return NoSubject(
-            f"no face stays: the best one was found in {found} of the {looked}, "
-            f"{int(np.ceil(needed))} are needed"
+        raise VideoError(
+            f"{path}: no usable face: no face stays: the best one was found in {found} of the "
+            f"{looked}, {int(np.ceil(needed))} are needed"
         )
     side = float(np.median([_side(box) for box in track.boxes]))
     if side < settings.least_side:
-        return NoSubject(
-            f"the face is too small: {side:.1f} pixels, {settings.least_side:g} are needed"
+        raise VideoError(
+            f"{path}: no usable face: the face is too small: {side:.1f} pixels, "
+            f"{settings.least_side:g} are needed"
         )
     return _steady(track, frames, settings)
 
@@ -230,7 +221,7 @@ def _side(box: Array) -> float:
 
 
 class Tracker:
-    """Link boxes to tracks, frame by frame; see `find_subject` for the rules.
+    """Link boxes to tracks, frame by frame; see `find_main_track` for the rules.
 
     Args:
         settings: How to follow.
@@ -276,13 +267,6 @@ class Tracker:
             tracks[-1].append(number, boxes[j], float(found.scores[j]))
 
 
-def _link(detections: Mapping[int, Detections], settings: TrackSettings) -> list[Track]:
-    tracker = Tracker(settings)
-    for number in sorted(detections):
-        tracker.update(number, detections[number])
-    return tracker.tracks
-
-
 def steady_squares(
     numbers: Sequence[int], boxes: Sequence[Array], settings: TrackSettings
 ) -> Array:
@@ -314,7 +298,7 @@ def smoothing_reach(settings: TrackSettings) -> int:
     return max(reach_of(settings.centre_smoothing), reach_of(settings.side_smoothing))
 
 
-def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
+def _steady(track: Track, frames: int, settings: TrackSettings) -> SteadyTrack:
     numbers = np.array(track.numbers)
     around = (numbers[0], frames - 1 - numbers[-1])
     squares = steady_squares(track.numbers, track.boxes, settings)
@@ -326,4 +310,4 @@ def _steady(track: Track, frames: int, settings: TrackSettings) -> Subject:
     for first, last in pairwise(numbers):
         if last - first <= settings.gap:
             present[first:last] = True
-    return Subject(squares, scores, present)
+    return SteadyTrack(squares, scores, present)

@@ -1,6 +1,6 @@
 """All faces of a video, each as a steady square, a bounded number of frames behind the decoder.
 
-`deepfake_mtl.faces.tracks.find_subject` sees a whole video before it says where the subject is in
+`deepfake_mtl.faces.tracks.find_main_track` sees a whole video before it says where the face is in
 any frame. Here a frame waits until the boxes that its squares depend on are known, and is then let
 go, so that memory does not grow with the length of the video. The squares are the same, unless a
 face is gone for longer than frames wait, or grows so fast that the limit of its zoom reaches

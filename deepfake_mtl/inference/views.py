@@ -11,13 +11,10 @@ from deepfake_mtl.data.store.crop_files import as_stored
 from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.data.transforms import EvaluationTransform
 from deepfake_mtl.data.video import Frame
-from deepfake_mtl.faces.crops import covered, crop_frame
+from deepfake_mtl.faces.crops import Square, covered, crop_frame
 
 WHOLE: Final = 0
 """Number of the only track where whole frames are judged."""
-
-Square: TypeAlias = tuple[float, float, float]
-"""Left edge, upper edge and side in pixels of the frame."""
 
 Crop: TypeAlias = Callable[[Frame, NDArray[np.float64]], tuple[NDArray[np.uint8], Square]]
 """Turns a frame and a face (centre x, centre y, side) into a picture and what it covers."""

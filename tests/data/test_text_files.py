@@ -152,7 +152,7 @@ def test_other_lists(tmp_path: Path, encoding: str) -> None:
         read_splits(tmp_path / "splits")
 
     rewrite(tmp_path / "a.csv", "frame,x0,y0,x1,y1\n0,1,2,3,4\n", encoding)
-    assert list(read_boxes(tmp_path / "a.csv").detections) == [0]
+    assert list(read_boxes(tmp_path / "a.csv")) == [0]
 
     info = StoreInfo("uadfv", "native", synthetic=False, settings=make_settings("raw"))
     create_store(tmp_path / "store", info)

@@ -1,4 +1,3 @@
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +25,18 @@ def write(folder: Path, name: str, content: str) -> Path:
 def test_both_formats_say_the_same(tmp_path: Path) -> None:
     for path in (write(tmp_path, "a.csv", CSV), write(tmp_path, "a.json", JSON)):
         boxes = read_boxes(path)
-        assert boxes.path == path
-        assert boxes.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        assert list(boxes.detections) == [0, 5, 10]
-        assert boxes.detections[0].boxes.tolist() == [[725.5, 126, 860.25, 298]]
-        assert boxes.detections[0].scores.tolist() == [0.75]
-        assert boxes.detections[5].boxes.shape == (0, 4)
-        assert boxes.detections[10].boxes.tolist() == [[1, 2, 3, 4], [-5, 6, 7, 8]]
-        assert boxes.detections[10].scores.tolist() == [1, 0.5]
-        assert boxes.detections[10].boxes.dtype == np.float32
+        assert list(boxes) == [0, 5, 10]
+        assert boxes[0].boxes.tolist() == [[725.5, 126, 860.25, 298]]
+        assert boxes[0].scores.tolist() == [0.75]
+        assert boxes[5].boxes.shape == (0, 4)
+        assert boxes[10].boxes.tolist() == [[1, 2, 3, 4], [-5, 6, 7, 8]]
+        assert boxes[10].scores.tolist() == [1, 0.5]
+        assert boxes[10].boxes.dtype == np.float32
 
 
 def test_scores_and_byte_order_marks_may_be_there_or_not(tmp_path: Path) -> None:
     boxes = read_boxes(write(tmp_path, "a.csv", "\ufeffframe,x0,y0,x1,y1\r\n3,1,2,3,4\r\n"))
-    assert boxes.detections[3].scores.tolist() == [1]
+    assert boxes[3].scores.tolist() == [1]
 
 
 @pytest.mark.parametrize(

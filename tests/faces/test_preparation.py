@@ -71,7 +71,7 @@ def test_a_store_holds_every_video_cropped_alike(tiny_corpus: Path, store: Path)
         assert header.source == source.relative_to(tiny_corpus).as_posix()
         frames = read_clip(source, 5, 3)
         # The middle square of 40 x 36 pixels, scaled to 24 x 24.
-        expected = [crop(each, np.array([20.0, 18.0, 36.0]), 24, margin=1.0) for each in frames]
+        expected = [crop(each, (2.0, 0.0, 36.0), 24) for each in frames]
         np.testing.assert_array_equal(read_crops(record.path, 5, 3), expected)
 
 

@@ -1,19 +1,21 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.tracks import (
-    NoSubject,
-    Subject,
+    SteadyTrack,
     TrackSettings,
-    find_subject,
+    find_main_track,
     frames_to_look_at,
 )
 
+VIDEO = Path("video.mp4")
 Face = tuple[float, float, float, float]  # centre x, centre y, side, score
 
 
@@ -22,9 +24,8 @@ def found(*faces: Face) -> Detections:
     return Detections.of(boxes, [score for *_, score in faces])
 
 
-def subject(detections: dict[int, Detections], frames: int, **options: float) -> Subject:
-    result = find_subject(detections, frames, TrackSettings(**options))
-    assert isinstance(result, Subject), result
+def track(detections: dict[int, Detections], frames: int, **options: float) -> SteadyTrack:
+    result = find_main_track(VIDEO, detections, frames, TrackSettings(**options))
     assert result.squares.shape == (frames, 3)
     assert result.scores.shape == result.present.shape == (frames,)
     assert np.isfinite(result.squares).all()
@@ -55,7 +56,7 @@ def test_noise_of_the_detector_goes_and_motion_stays() -> None:
     looks = frames_to_look_at(frames)
     noisy = truth[looks] + rng.normal(0, 0.03 * size, (len(looks), 3))
     noisy[rng.choice(len(looks), 5, replace=False), 2] *= 1.4  # single bad boxes
-    result = subject({n: found((*row, 0.9)) for n, row in zip(looks, noisy, strict=True)}, frames)
+    result = track({n: found((*row, 0.9)) for n, row in zip(looks, noisy, strict=True)}, frames)
     plain = np.column_stack([np.interp(range(frames), looks, column) for column in noisy.T])
 
     def jitter(squares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,7 +73,7 @@ def test_noise_of_the_detector_goes_and_motion_stays() -> None:
 def test_steady_motion_is_left_as_it_is_even_at_the_ends() -> None:
     frames = 83
     truth = np.array([[300 + 2.5 * t, 200 - 1.5 * t, 90 * 1.004**t] for t in range(frames)])
-    result = subject({n: found((*truth[n], 0.9)) for n in frames_to_look_at(frames)}, frames)
+    result = track({n: found((*truth[n], 0.9)) for n in frames_to_look_at(frames)}, frames)
     assert np.abs(result.squares - truth).max() < 1e-3
 
 
@@ -83,7 +84,7 @@ def test_two_faces_that_cross_keep_their_tracks() -> None:
         ours, other = (100 + 2 * n, 200.0, 80.0, 0.9), (600 - 2 * n, 206.0, 78.0, 0.9)
         hidden = abs(ours[0] - other[0]) < 30
         detections[n] = found(ours) if hidden else found(other, ours)
-    result = subject(detections, frames)
+    result = track(detections, frames)
     assert np.abs(result.squares[:, 0] - (100 + 2 * np.arange(frames))).max() < 10
     assert np.abs(result.squares[:, 1] - 200).max() < 3
 
@@ -94,7 +95,7 @@ def test_a_track_lost_long_ago_takes_no_box_of_another() -> None:
     detections = {n: [(100 + 2 * n + n % 2 * 8.0, 200.0, 80.0, 0.9)] for n in looks}
     for n in (0, 5):
         detections[n].append((400.0, 200.0, 80.0, 0.9))  # where the other one is in frame 150
-    result = subject({n: found(*faces) for n, faces in detections.items()}, frames)
+    result = track({n: found(*faces) for n, faces in detections.items()}, frames)
     assert np.isfinite(result.scores[looks]).all()
 
 
@@ -108,7 +109,7 @@ def test_the_face_that_stays_wins_over_larger_and_surer_ones() -> None:
         detections[n].insert(0, (100.0, 100.0, 40.0, 0.95))  # a small one behind
     for n in looks[::3]:
         detections[n].append((410.0, 215.0, 75.0, 0.7))  # half of the face once more
-    result = subject({n: found(*faces) for n, faces in detections.items()}, frames)
+    result = track({n: found(*faces) for n, faces in detections.items()}, frames)
     assert np.abs(result.squares - (400, 200, 100)).max() < 1e-3
 
 
@@ -118,7 +119,7 @@ def test_gaps_are_bridged_and_marked_if_they_are_long() -> None:
     for gone in (range(20), range(60, 85), range(150, 300), range(390, 401)):
         detections.update({n: Detections.of() for n in gone if n in detections})
     detections[220] = found((500, 300, 60, 0.9))  # a blip while it is gone
-    result = subject(detections, frames)
+    result = track(detections, frames)
     assert np.abs(result.squares[20:386, 0] - (200 + np.arange(20, 386) / 10)).max() < 0.1
     assert (result.squares[:20] == result.squares[20]).all()
     assert (result.squares[385:] == result.squares[385]).all()
@@ -128,14 +129,14 @@ def test_gaps_are_bridged_and_marked_if_they_are_long() -> None:
     assert (result.present == expected).all()
 
 
-def test_a_cut_ends_the_subject() -> None:
+def test_a_cut_ends_the_track() -> None:
     frames = 300
     before, after = (200.0, 150.0, 80.0, 0.9), (500.0, 200.0, 90.0, 0.9)
     detections = {n: found(before if n < 200 else after) for n in frames_to_look_at(frames)}
-    result = subject(detections, frames)
+    result = track(detections, frames)
     assert np.abs(result.squares - before[:3]).max() < 1e-3
     assert (result.present == (np.arange(frames) <= 195)).all()
-    later = subject({n: d for n, d in detections.items() if n >= 100}, frames)
+    later = track({n: d for n, d in detections.items() if n >= 100}, frames)
     assert np.abs(later.squares[299] - before[:3]).max() > 80  # about 20 of each; the larger wins
 
 
@@ -144,8 +145,8 @@ def test_the_side_never_jumps_nor_is_smaller_than_the_face() -> None:
     detections = {
         n: found((300, 300, 100 if n < 100 else 155, 0.9)) for n in frames_to_look_at(frames)
     }
-    free = subject(detections, frames, zoom=1.0).squares[:, 2]
-    result = subject(detections, frames).squares[:, 2]
+    free = track(detections, frames, zoom=1.0).squares[:, 2]
+    result = track(detections, frames).squares[:, 2]
     assert np.abs(np.diff(np.log(free))).max() > 0.012
     assert np.abs(np.diff(np.log(result))).max() < np.log(1.01) + 1e-9
     assert (result >= free - 1e-9).all()
@@ -166,11 +167,13 @@ def test_squares_move_and_scale_with_the_picture(
         plain[n] = found(*[(*face, s) for face, s in zip(faces, scores, strict=True)])
         moved = [face * scale + (shift, -shift, 0) for face in faces]
         changed[n] = found(*[(*face, s) for face, s in zip(moved, scores, strict=True)])
-    first, second = find_subject(plain, frames), find_subject(changed, frames)
-    if isinstance(first, NoSubject) or isinstance(second, NoSubject):
-        assert isinstance(first, NoSubject)
-        assert isinstance(second, NoSubject)
+    try:
+        first = track(plain, frames)
+    except VideoError:
+        with pytest.raises(VideoError):
+            track(changed, frames)
         return
+    second = track(changed, frames)
     expected = first.squares * scale + (shift, -shift, 0)
     assert np.abs(second.squares - expected).max() < 1e-3 * (100 * scale + abs(shift) / 100)
     assert (first.present == second.present).all()
@@ -185,26 +188,28 @@ def test_backwards_in_time_gives_the_same_squares(seed: int, looks: int) -> None
     faces = walk(rng, frames, 100.0) + rng.normal(0, 3, (frames, 3))
     ahead = {5 * i: found((*faces[5 * i], 0.9)) for i in range(looks)}
     back = {frames - 1 - n: detections for n, detections in ahead.items()}
-    difference = subject(ahead, frames).squares - subject(back, frames).squares[::-1]
+    difference = track(ahead, frames).squares - track(back, frames).squares[::-1]
     assert np.abs(difference).max() < 1e-9
 
 
-def test_why_there_is_no_subject() -> None:
-    nothing = find_subject({0: Detections.of(), 5: Detections.of()}, 8)
-    assert nothing == NoSubject("no face was found in the 2 frames looked at")
+def test_why_there_is_no_track() -> None:
+    with pytest.raises(VideoError) as caught:
+        track({0: Detections.of(), 5: Detections.of()}, 8)
+    assert str(caught.value) == (
+        f"{VIDEO}: no usable face: no face was found in the 2 frames looked at"
+    )
     looks = frames_to_look_at(96)
     detections = {n: found((50, 50, 30, 0.9)) if n < 20 else Detections.of() for n in looks}
-    rare = find_subject(detections, 96)
-    assert isinstance(rare, NoSubject)
-    assert "found in 4 of the 20 frames looked at, 6 are needed" in rare.reason
-    small = find_subject({0: found((50, 50, 12, 0.9))}, 1)
-    assert isinstance(small, NoSubject)
-    assert "too small: 12.0 pixels, 16 are needed" in small.reason
-    assert subject({0: found((50, 50, 20, 0.9))}, 1).squares == pytest.approx(
+    with pytest.raises(VideoError, match="found in 4 of the 20 frames looked at, 6 are needed"):
+        track(detections, 96)
+    with pytest.raises(VideoError, match=r"too small: 12\.0 pixels, 16 are needed"):
+        track({0: found((50, 50, 12, 0.9))}, 1)
+    assert track({0: found((50, 50, 20, 0.9))}, 1).squares == pytest.approx(
         np.array([[50, 50, 20]])
     )
-    assert isinstance(find_subject({}, 0), NoSubject)
+    with pytest.raises(VideoError, match="no face was found in the 0 frames"):
+        track({}, 0)
     with pytest.raises(ConfigurationError, match="frame 96, but the video has 96 frames"):
-        find_subject({96: Detections.of()}, 96)
+        track({96: Detections.of()}, 96)
     with pytest.raises(ConfigurationError, match="step must be at least 1"):
         TrackSettings(step=0)

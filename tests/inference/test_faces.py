@@ -1,13 +1,14 @@
 """Faces that are followed on the way are where the whole video says that they are."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.faces.tracks import Subject, TrackSettings, find_subject, frames_to_look_at
+from deepfake_mtl.faces.tracks import TrackSettings, find_main_track, frames_to_look_at
 from deepfake_mtl.inference.tracking import FaceTracker
 from deepfake_mtl.inference.views import View
 from tests.faces.test_tracks import found, walk
@@ -16,7 +17,7 @@ from tests.faces.test_tracks import found, walk
 class Script:
     """Finds what is written down, frame by frame that it is asked about."""
 
-    name = digest = "script"
+    digest = "script"
 
     def __init__(self, script: dict[int, Detections]) -> None:
         self._script = iter(sorted(script.items()))
@@ -63,8 +64,7 @@ def test_squares_are_those_of_the_whole_video(seed: int) -> None:
     }
     for n in [n for n in looks if 300 <= n < 340]:  # a gap that is bridged
         script[n] = found()
-    whole = find_subject(script, count, settings)
-    assert isinstance(whole, Subject)
+    whole = find_main_track(Path("video.mp4"), script, count, settings)
     followed = follow(script, count, settings)
     for number, faces in enumerate(followed):
         assert bool(faces) == bool(whole.present[number])
