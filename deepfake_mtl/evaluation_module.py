@@ -170,8 +170,10 @@ class EvaluationModule(pl.LightningModule):
             checkpoint[PRECISION] = precision_record(str(self._trainer.precision), device)
         datamodule = self.datamodule
         if datamodule is not None:
-            # Lightning keeps it under the name of the class, where no other class would find it.
-            checkpoint[DATA_STATE] = checkpoint.pop(type(datamodule).__qualname__)
+            # Lightning keeps it under the name of the class, where no other class would find it;
+            # that of a subclass may lack what a checkpoint must know.
+            own = checkpoint.pop(type(datamodule).__qualname__, {})
+            checkpoint[DATA_STATE] = {**DeepfakeDataModule.state_dict(datamodule), **own}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the precision, and compare the fold with that of a checkpoint.

@@ -24,8 +24,43 @@ class Renamed(DeepfakeDataModule):
     """A user's own."""
 
 
+class Forgetful(DeepfakeDataModule):
+    """A user's own, with a state of its own."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
 class Detected(Detector):
     """Likewise."""
+
+
+class Own(pl.LightningModule):
+    """A user's own, which knows nothing of folds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        return self.layer(clip.float().mean(dim=(2, 3, 4)))
+
+    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(self(batch["clip"]), batch["is_fake"])
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        self(batch["clip"])
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Any, _: int) -> torch.Tensor:
+        return self(batch["clip"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
 
 
 class Learnt(pl.Callback):
@@ -124,6 +159,42 @@ def test_a_checkpoint_knows_its_fold_whatever_classes_are_called(
         )
     right = data(tiny_corpus, "Deepfakes", kind)
     getattr(trainer(tmp_path), use)(detector(), datamodule=right, ckpt_path=path)
+
+
+@pytest.mark.parametrize("weights_only", [False, True], ids=["whole", "weights"])
+@pytest.mark.parametrize("kind", [DeepfakeDataModule, Renamed, Forgetful])
+def test_data_is_compared_whatever_module_it_feeds(
+    kind: type[DeepfakeDataModule], weights_only: bool, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    run, path = trainer(tmp_path), tmp_path / "own.ckpt"
+    run.fit(Own(), data(tiny_corpus, "Deepfakes", DeepfakeDataModule))
+    run.save_checkpoint(path, weights_only)
+    for use in ("validate", "test", "predict") if weights_only else ("fit", "test"):
+        wrong, right = data(tiny_corpus, "FaceSwap", kind), data(tiny_corpus, "Deepfakes", kind)
+        with pytest.raises(CheckpointError, match=r'trained with .* Give `held_out="Deepfakes"`'):
+            getattr(trainer(tmp_path), use)(Own(), datamodule=wrong, ckpt_path=path)
+        getattr(trainer(tmp_path), use)(Own(), datamodule=right, ckpt_path=path)
+
+
+def test_a_checkpoint_keeps_the_fold_though_a_datamodule_keeps_nothing(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    path, _ = fit(detector(), data(tiny_corpus, "Deepfakes", Forgetful), tmp_path)
+    for kind in (Forgetful, Renamed):
+        with pytest.raises(CheckpointError, match="trained with Deepfakes held out"):
+            trainer(tmp_path).test(detector(), data(tiny_corpus, "FaceSwap", kind), ckpt_path=path)
+
+
+def test_a_checkpoint_that_cannot_be_compared_is_said(
+    tiny_corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, path = trainer(tmp_path), tmp_path / "own.ckpt"
+    run.fit(Own(), data(tiny_corpus, "Deepfakes", DeepfakeDataModule))
+    run.save_checkpoint(path, weights_only=True)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "of the user": Path()}, path)
+    run.test(Own(), data(tiny_corpus, "FaceSwap"), ckpt_path=path, weights_only=False)
+    assert "is not compared" in caplog.text
 
 
 def test_what_is_given_to_load_a_checkpoint_is_compared(tiny_corpus: Path, tmp_path: Path) -> None:

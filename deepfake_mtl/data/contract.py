@@ -55,8 +55,8 @@ class FoldContract:
         if self.known and self.held_out != fold:
             raise CheckpointError(
                 f"the checkpoint was trained with {_listed(fold)} held out, but held_out is "
-                f"{_listed(self.held_out)}: its figures would be wrong. Give held_out="
-                f"{trained!r}, or choose the checkpoint of the other fold"
+                f"{_listed(self.held_out)}: its figures would be wrong. Give "
+                f"`held_out={_value(fold)}`, or choose the checkpoint of the other fold"
             )
         self.held_out, self.known = fold, True
 
@@ -79,6 +79,11 @@ class FoldContract:
                 f"told that held_out is {_listed(self.held_out)}: leave those videos out, or tell "
                 "it what is"
             )
+
+
+def _value(held_out: Sequence[str]) -> str:
+    """Return how a fold is written as a parameter."""
+    return f'"{_listed(held_out)}"' if len(held_out) < 2 else str(list(held_out))
 
 
 def _listed(held_out: Sequence[str]) -> str:

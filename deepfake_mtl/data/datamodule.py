@@ -4,21 +4,17 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 
 from deepfake_mtl.data.batches import ClipBatch, CorpusReport
-from deepfake_mtl.data.clips import (
-    OnCorrupt,
-    ProbedVideos,
-    SecondView,
-    probe_videos,
-)
-from deepfake_mtl.data.corpora import (
-    Corpus,
-)
+from deepfake_mtl.data.checkpoint_state import compare_checkpoints
+from deepfake_mtl.data.clips import OnCorrupt, ProbedVideos, SecondView, probe_videos
+from deepfake_mtl.data.contract import FoldContract
+from deepfake_mtl.data.corpora import Corpus
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.dataset_statistics import describe_training
 from deepfake_mtl.data.loaders import ClipLoaders, Stage
@@ -30,16 +26,9 @@ from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.shortcuts import check_shortcuts
 from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store.index import FaceStore
-from deepfake_mtl.data.transforms import (
-    AugmentationSettings,
-    ClipAugmentation,
-)
+from deepfake_mtl.data.transforms import AugmentationSettings, ClipAugmentation
 from deepfake_mtl.data.treatments import parse_degradation
-from deepfake_mtl.errors import (
-    CheckpointError,
-    ConfigurationError,
-    VideoError,
-)
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, VideoError
 from deepfake_mtl.util.machine import usable_cores
 
 RANDOM_SPLITS: Final = "random"
@@ -189,6 +178,7 @@ class DeepfakeDataModule(ClipLoaders):
         if stage == "fit":
             # What an earlier training went on with; a checkpoint of this one is read after this.
             self._place = self._loaded_place = self._loaded_seed = None
+        compare_checkpoints(self.trainer, partial(DeepfakeDataModule.load_state_dict, self))
         if self.test_on is not None and stage != "test":
             raise ConfigurationError(
                 f"data.test_on is {self.test_on}, but it is for tests alone: leave it out, or name "
@@ -276,14 +266,7 @@ class DeepfakeDataModule(ClipLoaders):
             CheckpointError: It was trained with other manipulations held out, with other people, or
                 on crops that were made otherwise; or a training is to go on with another seed.
         """
-        trained = tuple(state_dict["held_out"])
-        if trained != self.held_out:
-            name = " ".join(trained) or "none"
-            raise CheckpointError(
-                f"the checkpoint was trained with {name} held out, but held_out is "
-                f"{' '.join(self.held_out) or 'none'}: its figures would be wrong. Write "
-                f"--data.held_out {name}, or choose the checkpoint of the other fold"
-            )
+        FoldContract(list(self.held_out)).take_checkpoint(state_dict["held_out"])
         digest = state_dict["split_digest"]
         if self._split_digest and digest != self._split_digest:
             raise CheckpointError(
