@@ -196,10 +196,10 @@ class Detector(EvaluationModule):
                 network.compile()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the data under a name that no class has, and sound weights only.
+        """Keep the state of the data under a name that no class has, and a sound training only.
 
         Raises:
-            DivergenceError: There are weights that are not finite.
+            DivergenceError: Weights, their averages or moments are not finite.
             ConfigurationError: Averaged weights are to be left out of a checkpoint.
         """
         refuse_weights_alone(self._trainer, checkpoint)
@@ -208,14 +208,15 @@ class Detector(EvaluationModule):
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare a checkpoint with this detector, and go on from sound weights only.
+        """Compare a checkpoint with this detector, and go on from a sound training only.
 
         Raises:
             CheckpointError: It belongs to another fold, or to other data; or a training is to go on
-                from weights that are not finite.
+                from what is not finite.
         """
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self._soundness.check_resumed(current_names(checkpoint["state_dict"]))
+            renamed = current_names(checkpoint["state_dict"])
+            self._soundness.check_resumed({**checkpoint, "state_dict": renamed})
         super().on_load_checkpoint(checkpoint)
 
     def on_fit_start(self) -> None:

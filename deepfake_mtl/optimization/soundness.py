@@ -1,6 +1,6 @@
-"""Whether a model is worth a checkpoint: weights that are not finite never get better."""
+"""Whether a training is worth a checkpoint: what is not finite never gets better."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -31,7 +31,10 @@ def not_finite(state: Mapping[str, object]) -> list[str]:
 
 
 class Soundness:
-    """Keep weights that are not finite out of checkpoints and resumed trainings.
+    """Keep what is not finite out of checkpoints and resumed trainings.
+
+    That is weights, their averages, and the state of optimizers, such as Adam's moments: one that
+    is not finite spoils its weights at the next step, or holds them still for ever.
 
     Args:
         module: What is trained, before any training: buffers that are not finite then, such as
@@ -45,9 +48,9 @@ class Soundness:
         """Refuse to save a training that has diverged.
 
         Raises:
-            DivergenceError: There are weights that are not finite.
+            DivergenceError: Not all of it is finite.
         """
-        wrong = self._describe(checkpoint["state_dict"])
+        wrong = self._describe(checkpoint)
         if wrong:
             raise DivergenceError(
                 f"the training has diverged: after step {checkpoint['global_step']}, not all of "
@@ -56,24 +59,50 @@ class Soundness:
                 "precision 32-true"
             )
 
-    def check_resumed(self, state: Mapping[str, object]) -> None:
+    def check_resumed(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse to go on with a training that has diverged.
 
         Args:
-            state: State dict of a checkpoint, with the names that the module has.
+            checkpoint: Its state dict has the names that the module has.
 
         Raises:
-            CheckpointError: There are weights that are not finite.
+            CheckpointError: Not all of it is finite.
         """
-        wrong = self._describe(state)
+        wrong = self._describe(checkpoint)
         if wrong:
             raise CheckpointError(
                 f"the checkpoint is of a training that had diverged: not all of {wrong} is "
                 "finite. Go on from an earlier one"
             )
 
-    def _describe(self, state: Mapping[str, object]) -> str:
+    def _describe(self, checkpoint: Mapping[str, Any]) -> str:
         """Say which tensors are not finite but should be; nothing if none is."""
-        names = [name for name in not_finite(state) if name not in self._by_design]
+        callbacks = checkpoint.get("callbacks", {}).values()
+        averaged = [each for each in callbacks if isinstance(each, Mapping)]
+        states = [
+            ("", checkpoint["state_dict"]),
+            ("current ", checkpoint.get("current_model_state")),  # of a WeightAveraging callback
+            *(("averaged ", each.get("average_model_state")) for each in averaged),
+        ]
+        tensors = {
+            label + name: value
+            for label, state in states
+            for name, value in (state or {}).items()
+            if name not in self._by_design
+        }
+        tensors.update(_nested("optimizer_states", checkpoint.get("optimizer_states")))
+        names = not_finite(tensors)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return ", ".join(names[:_NAMED]) + more
+
+
+def _nested(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield all that lies in dictionaries and lists, by its path."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _nested(f"{path}.{key}", each)
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _nested(f"{path}.{index}", each)
+    else:
+        yield path, value
