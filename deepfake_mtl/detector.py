@@ -32,6 +32,7 @@ from deepfake_mtl.optimization.optimizers import (
     ScheduleFactory,
     ScheduleName,
     build_balance,
+    follow_steps,
 )
 from deepfake_mtl.optimization.precision import check_training
 from deepfake_mtl.optimization.soundness import Soundness
@@ -249,7 +250,7 @@ class Detector(EvaluationModule):
         for optimizer in self.trainer.optimizers:
             # After the step itself: neither micro-batches nor the order of Lightning's hooks, in
             # which checkpoints are written before the module's, can come between.
-            optimizer.register_step_post_hook(lambda *_: self._update_keys())
+            follow_steps(optimizer, self._update_keys)
 
     def on_train_epoch_end(self) -> None:
         """Note what is not averaged, before callbacks; under gradient surgery, move schedules."""
