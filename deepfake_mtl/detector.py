@@ -73,8 +73,7 @@ class Detector(EvaluationModule):
         schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption); or, without a
             warm-up, what makes any schedule of an optimizer, such as a class of
             `torch.optim.lr_scheduler`.
-        schedule_interval: After what a schedule without a name moves on, each ``step`` or each
-            ``epoch``, which is the default.
+        schedule_interval: When an unnamed schedule moves on: each ``epoch`` (default) or ``step``.
         balance: From one loss a task to one step: ``fixed``, the sum by the tasks' weights;
             ``uncertainty``, learnt weights (`deepfake_mtl.losses.UncertaintyWeights`); ``upgrad``
             or ``pcgrad``, gradient surgery on the encoder (`deepfake_mtl.losses.GradientSurgery`,
