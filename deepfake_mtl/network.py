@@ -1,8 +1,7 @@
 """Encoders and tasks as one network, in plain PyTorch: what is trained, exported and run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from importlib import import_module
 from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.metrics import fake_probability, tells_fakes
 from deepfake_mtl.models import Encoder, without_pretrained
+from deepfake_mtl.parts import make_part
 from deepfake_mtl.tasks import ContrastiveTask, MoCoSettings, Task
 
-_Part = TypeVar("_Part", Encoder, Task)
 _Value = TypeVar("_Value")
 
 _PREFIX: Final = "network."
@@ -91,6 +90,7 @@ class MultiTaskNetwork(nn.Module):
         moco: Mapping[str, Any],
         *,
         separate_encoders: bool,
+        trust: str | Collection[str] = (),
     ) -> "MultiTaskNetwork":
         """Make the parts that a checkpoint names, with random weights.
 
@@ -99,14 +99,15 @@ class MultiTaskNetwork(nn.Module):
             tasks: ``class_path`` and ``init_args`` of each task.
             moco: Values of `MoCoSettings`.
             separate_encoders: See the class.
+            trust: Packages from which classes may be imported; see `deepfake_mtl.parts.make_part`.
 
         Raises:
-            CheckpointError: There is no such class, or it takes other arguments.
+            CheckpointError: A class cannot be had, or takes other arguments.
         """
         with without_pretrained():
             return cls(
-                _make(encoder, Encoder),  # type: ignore[type-abstract]
-                [_make(task, Task) for task in tasks],  # type: ignore[type-abstract]
+                make_part(encoder, Encoder, trust),  # type: ignore[type-abstract]
+                [make_part(task, Task, trust) for task in tasks],  # type: ignore[type-abstract]
                 MoCoSettings(**moco),
                 separate_encoders=separate_encoders,
             )
@@ -240,23 +241,3 @@ def misfit(network: MultiTaskNetwork, state: Mapping[str, object], error: Runtim
 def describe_part(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values of an encoder or a task, for `MultiTaskNetwork.from_description`."""
     return {"class_path": part["class_path"], "init_args": dict(part.get("init_args") or {})}
-
-
-def _make(part: Mapping[str, Any], kind: type[_Part]) -> _Part:
-    path = str(part.get("class_path"))
-    module, _, name = path.rpartition(".")
-    try:
-        made = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CheckpointError(
-            f"the checkpoint needs {path}, which cannot be imported ({error}): install the package "
-            "that it is of"
-        ) from error
-    if not (isinstance(made, type) and issubclass(made, kind)):
-        raise CheckpointError(f"the checkpoint names {path}, which is no {kind.__name__}")
-    try:
-        return made(**(part.get("init_args") or {}))
-    except TypeError as error:
-        raise CheckpointError(
-            f"{path} takes other arguments than the checkpoint has ({error})"
-        ) from error

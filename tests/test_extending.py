@@ -124,5 +124,5 @@ def test_parts_of_ones_own_are_exported(
 ) -> None:
     monkeypatch.syspath_prepend(str(project))
     words = ["export", f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"]
-    assert main([*words, f"--out={tmp_path / 'detector'}"]) == 0
-    assert VideoDetector.from_checkpoint(tmp_path / "detector")
+    assert main([*words, f"--out={tmp_path / 'detector'}", "--trust=my_parts"]) == 0
+    assert VideoDetector.from_checkpoint(tmp_path / "detector", trust="my_parts")

@@ -68,8 +68,7 @@ def read_splits(folder: str | os.PathLike[str]) -> dict[SplitName, Split]:
     for split in SPLIT_NAMES:
         path = folder / f"{split}.json"
         pairs = _read_pairs(path)
-        identities = [identity for pair in pairs for identity in pair]
-        for identity in identities:
+        for identity in (identity for pair in pairs for identity in pair):
             if identity in owners:
                 where = "twice" if owners[identity] == path else f"here and in {owners[identity]}"
                 raise SplitError(
@@ -78,7 +77,7 @@ def read_splits(folder: str | os.PathLike[str]) -> dict[SplitName, Split]:
                 )
             owners[identity] = path
         splits[split] = Split(
-            originals=frozenset(identities),
+            originals=frozenset(identity for pair in pairs for identity in pair),
             fakes=frozenset(name for a, b in pairs for name in (f"{a}_{b}", f"{b}_{a}")),
         )
     return splits
@@ -114,14 +113,21 @@ def random_splits(records: Iterable[VideoRecord], seed: int) -> dict[SplitName, 
         else:
             split = max(SPLIT_NAMES, key=lambda s: _FRACTIONS[s] * total - len(members[s]))
         members[split] |= groups[group]
-    splits: dict[SplitName, Split] = {}
-    for split in SPLIT_NAMES:
-        chosen = [video for video in videos if video.identities[0] in members[split]]
-        splits[split] = Split(
-            originals=frozenset(video.name for video in chosen if not video.is_fake),
-            fakes=frozenset(video.name for video in chosen if video.is_fake),
+    return {
+        split: Split(
+            originals=frozenset(
+                video.name
+                for video in videos
+                if not video.is_fake and video.identities[0] in members[split]
+            ),
+            fakes=frozenset(
+                video.name
+                for video in videos
+                if video.is_fake and video.identities[0] in members[split]
+            ),
         )
-    return splits
+        for split in SPLIT_NAMES
+    }
 
 
 def connected_identities(shown: Iterable[Sequence[str]]) -> list[set[str]]:

@@ -1,7 +1,7 @@
 """A video in, a verdict out."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -65,17 +65,21 @@ class VideoDetector:
         cls,
         path: str | os.PathLike[str],
         options: DetectOptions = DetectOptions(),  # noqa: B008
+        trust: str | Collection[str] = (),
     ) -> "VideoDetector":
         """Load a checkpoint of ``deepfake-mtl fit``, or a folder of ``deepfake-mtl export``.
 
         Args:
             path: Path of either.
             options: How videos are judged.
+            trust: Packages from which the file may have classes imported, beside this library and
+                `torch.nn`.
 
         Raises:
-            CheckpointError: There is none, or it cannot be read.
+            CheckpointError: There is none, it cannot be read, or it names a class of a package that
+                is not trusted.
         """
-        return cls(load_detector(Path(path)), options)
+        return cls(load_detector(Path(path), trust), options)
 
     def __call__(self, video: str | os.PathLike[str], progress: Progress | None = None) -> Verdict:
         """Judge a video.

@@ -1,7 +1,7 @@
 """Trained detectors from checkpoints and exported folders, without Lightning."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -44,23 +44,29 @@ class TrainedDetector:
     digest: str
 
 
-def load_detector(path: Path) -> TrainedDetector:
+def load_detector(path: Path, trust: str | Collection[str] = ()) -> TrainedDetector:
     """Load a checkpoint of ``deepfake-mtl fit``, or a folder of ``deepfake-mtl export``.
 
+    Args:
+        path: Path of either.
+        trust: Packages whose code may be run because the file names one of their classes, such as
+            an encoder of your own; see `deepfake_mtl.parts.make_part`.
+
     Raises:
-        CheckpointError: There is none, it cannot be read, or holds something else.
+        CheckpointError: There is none, it cannot be read, holds something else, or names a class of
+            a package that is not trusted.
     """
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, trust)
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such checkpoint; name one of deepfake-mtl fit, or a folder of "
             "deepfake-mtl export"
         )
-    return _load_checkpoint(path)
+    return _load_checkpoint(path, trust)
 
 
-def _load_folder(path: Path) -> TrainedDetector:
+def _load_folder(path: Path, trust: str | Collection[str]) -> TrainedDetector:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise CheckpointError(f"{path}: holds no {name}; deepfake-mtl export writes it")
@@ -72,11 +78,11 @@ def _load_folder(path: Path) -> TrainedDetector:
         state = load_file(path / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path / WEIGHTS}: cannot be read ({error})") from error
-    network = _network(path, description, state)
+    network = _network(path, description, state, trust)
     return TrainedDetector(network, description, path, sha256_of(path / WEIGHTS))
 
 
-def _load_checkpoint(path: Path) -> TrainedDetector:
+def _load_checkpoint(path: Path, trust: str | Collection[str]) -> TrainedDetector:
     content = load_checkpoint(path)
     kept = data_state(content)
     if kept is None:
@@ -92,7 +98,7 @@ def _load_checkpoint(path: Path) -> TrainedDetector:
         description = _describe(path, parts, data, kept, float(state["threshold"]))
     except KeyError as error:
         raise CheckpointError(f"{path}: not a checkpoint of deepfake-mtl fit") from error
-    network = _network(path, description, network_state(state))
+    network = _network(path, description, network_state(state), trust)
     description = replace(description, labels=network.classes)
     return TrainedDetector(network, description, path, sha256_of(path))
 
@@ -149,13 +155,19 @@ def _metrics(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _network(path: Path, description: Description, state: Mapping[str, Tensor]) -> MultiTaskNetwork:
+def _network(
+    path: Path,
+    description: Description,
+    state: Mapping[str, Tensor],
+    trust: str | Collection[str],
+) -> MultiTaskNetwork:
     try:
         network = MultiTaskNetwork.from_description(
             description.encoder,
             description.tasks,
             description.moco,
             separate_encoders=description.separate_encoders,
+            trust=trust,
         )
         network.load(state)
     except (CheckpointError, TypeError) as error:

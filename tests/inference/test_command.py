@@ -104,6 +104,7 @@ def judged(detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(folder)
     before = tree(folder)
     words = ["detect", str(folder / "videos"), f"--ckpt_path={detector}", f"--out={folder / 'out'}"]
+    words += ["--trust=tests"]
     assert main([*words, "--workers=1", "--device=cpu", "--annotate"]) == 1
     after = tree(folder)
     inside = str(folder / "out") + "/"
@@ -194,6 +195,7 @@ def test_a_second_run_does_what_is_missing_only(
     listed = judged / "list.txt"
     listed.write_text("videos/good.mp4\n\nvideos/below/good.mp4\n")
     words = ["detect", str(listed), f"--ckpt_path={detector}", f"--out={out}", "--device=cpu"]
+    words += ["--trust=tests"]
     assert main(words) == 0
     assert "1 of 2 videos were judged before" in capsys.readouterr().out
     assert good.stat().st_mtime_ns == before
@@ -209,7 +211,9 @@ def test_a_process_that_dies_or_hangs_is_an_answer(tmp_path: Path) -> None:
         write_video(path, np.full((10, 48, 64, 3), colour, np.uint8))
         jobs.append(Job(path, tmp_path / "out" / name, annotate=False))
     options = DetectOptions(device="cpu")
-    workers = Workers(WorkerSettings(checkpoint, options, 1, patience=3, memory=1 << 29))
+    workers = Workers(
+        WorkerSettings(checkpoint, options, 1, ("tests",), patience=3, memory=1 << 29)
+    )
     try:
         found = {each.job.video.stem: each for each in workers.run(jobs, lambda *_: None)}
     finally:

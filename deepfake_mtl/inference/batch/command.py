@@ -41,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoint of `deepfake-mtl fit`, or folder of `deepfake-mtl export`",
     )
     parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="have classes imported of this package, if the checkpoint names some, such as an "
+        "encoder of your own; may be given several times",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("verdicts"),
@@ -123,7 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
     workers = arguments.workers
     if workers is None:
         workers = min(usable_cores(), _MOST_WORKERS, len(inputs.videos))
-    settings = WorkerSettings(arguments.ckpt_path, options, workers, arguments.patience)
+    settings = WorkerSettings(
+        arguments.ckpt_path, options, workers, tuple(arguments.trust), arguments.patience
+    )
     try:
         verdicts = judge_all(inputs, arguments.out, settings, annotate=arguments.annotate)
     except KeyboardInterrupt:

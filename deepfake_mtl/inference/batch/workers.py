@@ -46,6 +46,7 @@ class WorkerSettings:
         checkpoint: Checkpoint or folder of the detector.
         options: How videos are judged.
         count: Number of processes.
+        trust: Packages from which the checkpoint may have classes imported.
         patience: Seconds of computing without progress after which a process is ended.
         memory: Number of bytes that a video may take beyond what the detector takes. A process
             that holds more is ended. Detectors on the CPU of a Linux system are refused more before
@@ -56,6 +57,7 @@ class WorkerSettings:
     checkpoint: Path
     options: DetectOptions
     count: int
+    trust: tuple[str, ...] = ()
     patience: float = 60.0
     memory: int = 4 << 30
 
@@ -278,7 +280,7 @@ def _load(settings: WorkerSettings) -> "VideoDetector":
     threads = max(1, usable_cores() // settings.count)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    detector = VideoDetector.from_checkpoint(settings.checkpoint, settings.options)
+    detector = VideoDetector.from_checkpoint(settings.checkpoint, settings.options, settings.trust)
     if detector.device.type == "cpu":
         limit_memory(settings.memory)
     return detector

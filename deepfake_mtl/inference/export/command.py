@@ -16,6 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ckpt_path", type=Path, required=True, metavar="FILE", help="checkpoint of `fit`"
     )
     parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="have classes imported of this package, if the checkpoint names some, such as an "
+        "encoder of your own; may be given several times",
+    )
+    parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="new folder for what is written"
     )
 
@@ -25,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from deepfake_mtl.inference.export.folder import PROGRAM, export_detector
     from deepfake_mtl.inference.loading import load_detector
 
-    exported = export_detector(load_detector(arguments.ckpt_path), arguments.out)
+    exported = export_detector(load_detector(arguments.ckpt_path, arguments.trust), arguments.out)
     if exported.difference is None:
         print(f"{PROGRAM} was left out: the network cannot be traced ({exported.untraced})")
     else:
