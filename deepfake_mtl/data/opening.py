@@ -6,7 +6,7 @@ from typing import Any
 from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, find_reader
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.missing import OnMissing
-from deepfake_mtl.data.store.crop_settings import CropSettings
+from deepfake_mtl.data.store.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.data.store.folder import is_store
 from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.errors import CheckpointError, CorpusError
@@ -47,13 +47,12 @@ def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None
     if trained == own:
         return
     if trained is None or own is None:
-        on, here = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
-        difference = f"on {on}, but --data.root holds {here}"
+        on, of = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
+        difference = f"on {on}, but --data.root holds {of}"
     else:
         there = CropSettings.from_dict(trained)
-        difference = "on crops made otherwise: " + there.describe_difference(
-            CropSettings.from_dict(own)
-        )
+        here = CropSettings.from_dict(own)
+        difference = f"on crops made otherwise: {describe_difference(there.flat(), here.flat())}"
     raise CheckpointError(
         f"the checkpoint was trained {difference}. Its figures would mislead: prepare a store as "
         "that was, or insist with --data.allow_other_crops true"

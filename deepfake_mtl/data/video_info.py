@@ -1,6 +1,6 @@
 """What is known about a video before it is decoded, and which of its frames make a clip."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from deepfake_mtl.errors import ConfigurationError
@@ -25,12 +25,8 @@ class VideoInfo:
     fps: float
     codec: str = ""
 
-    def with_frames(self, frames: int) -> "VideoInfo":
-        """Return the same with another number of frames."""
-        return replace(self, frames=frames)
 
-
-def frames_of_clip(path: Path, start: int, length: int, stride: int) -> range:
+def frames_of_clip(path: Path, start: int, length: int, stride: int, frames: int) -> range:
     """Return the numbers of the frames of a clip.
 
     Args:
@@ -38,26 +34,20 @@ def frames_of_clip(path: Path, start: int, length: int, stride: int) -> range:
         start: First frame, counted from 0.
         length: Number of frames.
         stride: Distance between neighbouring frames of the clip.
+        frames: Number of frames of the video.
 
     Raises:
-        ConfigurationError: There is no such clip in any video.
+        ConfigurationError: There is no such clip in any video, or it reaches beyond the end.
     """
     if start < 0 or length < 1 or stride < 1:
         raise ConfigurationError(
             f"{path}: a clip needs start >= 0, length >= 1 and stride >= 1, "
             f"not start={start}, length={length}, stride={stride}"
         )
-    return range(start, start + (length - 1) * stride + 1, stride)
-
-
-def check_frames(path: Path, wanted: range, frames: int) -> None:
-    """Refuse a clip that reaches beyond the end of its video.
-
-    Raises:
-        ConfigurationError: It does.
-    """
-    if wanted[-1] >= frames:
+    last = start + (length - 1) * stride
+    if last >= frames:
         raise ConfigurationError(
-            f"{path}: frames {wanted[0]} to {wanted[-1]}, counted from 0, were asked for, but it "
-            f"has {frames} frames; choose an earlier start, or a smaller length or stride"
+            f"{path}: frames {start} to {last}, counted from 0, were asked for, but it has "
+            f"{frames} frames; choose an earlier start, or a smaller length or stride"
         )
+    return range(start, last + 1, stride)

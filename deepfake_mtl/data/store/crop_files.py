@@ -29,7 +29,7 @@ from deepfake_mtl.data.store.crop_format import (
 )
 from deepfake_mtl.data.store.crop_header import CropHeader
 from deepfake_mtl.data.store.crop_settings import Codec, CropSettings
-from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
+from deepfake_mtl.data.video_info import VideoInfo, frames_of_clip
 from deepfake_mtl.errors import ConfigurationError, VideoError
 from deepfake_mtl.util.files import open_whole
 
@@ -80,7 +80,7 @@ def write_crops(
         FileNameError: The name of the file is too long.
         CorpusError: The file cannot be written, for example because the disk is full.
     """
-    encode = _encode_jpeg if settings.codec == "jpeg95" else _encode_raw
+    encode = _encode_jpeg if settings.codec == "jpeg95" else np.ndarray.tobytes
     shape = (settings.size, settings.size, 3)
     with open_whole(path) as file:
         file.seek(PREFIX.size)
@@ -142,9 +142,8 @@ def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
         ConfigurationError: The video has no such frames.
         VideoError: The file is missing, cut short, damaged, or no file of crops.
     """
-    wanted = frames_of_clip(path, start, length, stride)
     with open_crops(path) as (file, prefix):
-        check_frames(path, wanted, prefix.frames)
+        wanted = frames_of_clip(path, start, length, stride, prefix.frames)
         clip = np.empty((length, prefix.size, prefix.size, 3), np.uint8)
         if prefix.codec == "raw":
             bytes_of_frame = clip[0].nbytes
@@ -166,9 +165,8 @@ def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
         ConfigurationError: The video has no such frames, or there are no masks of them.
         VideoError: As `read_crops`.
     """
-    wanted = frames_of_clip(path, start, length, stride)
     with open_crops(path) as (file, prefix):
-        check_frames(path, wanted, prefix.frames)
+        wanted = frames_of_clip(path, start, length, stride, prefix.frames)
         if not prefix.masks:
             raise ConfigurationError(
                 f"{path}: has no masks; they are stored where the corpus has them and "
@@ -278,10 +276,6 @@ def _checked(path: Path, image: NDArray[np.uint8], shape: tuple[int, ...]) -> ND
             f"not of shape {shape} and uint8"
         )
     return image
-
-
-def _encode_raw(frame: NDArray[np.uint8]) -> bytes:
-    return frame.tobytes()
 
 
 def _encode_jpeg(frame: NDArray[np.uint8]) -> bytes:

@@ -48,20 +48,8 @@ class Prefix(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the 128 bytes."""
-        start = PREFIX.pack(
-            _MAGIC,
-            VERSION,
-            self.size,
-            self.codec.encode(),
-            self.frames,
-            self.masks,
-            self.fps,
-            self.table,
-            self.header,
-            self.end,
-            self.checksum,
-            0,
-        )[:-4]
+        size, codec, *numbers = self
+        start = PREFIX.pack(_MAGIC, VERSION, size, codec.encode(), *numbers, 0)[:-4]
         return start + struct.pack("<I", zlib.crc32(start))
 
 

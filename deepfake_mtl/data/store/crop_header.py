@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from deepfake_mtl.data.json_values import text_value
 from deepfake_mtl.errors import ConfigurationError
 
 
@@ -37,6 +36,7 @@ class CropHeader:
 
     Raises:
         ConfigurationError: The lists differ in length, are empty, or hold no finite numbers.
+        TypeError: A text is not one, or a whole number.
     """
 
     corpus: str
@@ -57,6 +57,10 @@ class CropHeader:
     settings_digest: str
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), field.type
+            if kind in (str, int, int | None) and not isinstance(value, kind):  # type: ignore[arg-type]
+                raise TypeError(f"{field.name} is {value!r}")
         times = np.asarray(self.times, np.float64)
         squares = np.asarray(self.squares, np.float64)
         known = np.asarray([score for score in self.scores if score is not None], np.float64)
@@ -71,6 +75,7 @@ class CropHeader:
         # Plain and short numbers, which pass through JSON unchanged; there is no -0.
         x, y, side = (column.tolist() for column in (squares.round(3) + 0.0).T)
         scores = [None if score is None else float(score) for score in self.scores]
+        object.__setattr__(self, "identities", tuple(self.identities))
         object.__setattr__(self, "times", tuple(times.tolist()))
         object.__setattr__(self, "squares", tuple(zip(x, y, side, strict=True)))
         object.__setattr__(self, "scores", tuple(scores))
@@ -102,22 +107,5 @@ class CropHeader:
             ValueError: One is not a number.
             ConfigurationError: The lists do not belong together.
         """
-        size = values["source_bytes"]
-        return cls(
-            corpus=text_value(values, "corpus"),
-            method=text_value(values, "method"),
-            compression=text_value(values, "compression"),
-            name=text_value(values, "name"),
-            identities=tuple(values["identities"]),
-            fps=fps,
-            times=tuple(values["times"]),
-            squares=tuple(values["squares"]),
-            scores=tuple(values["scores"]),
-            boxes_from=text_value(values, "boxes_from"),
-            source=text_value(values, "source"),
-            source_hash=text_value(values, "source_hash"),
-            source_width=int(values["source_width"]),
-            source_height=int(values["source_height"]),
-            source_bytes=None if size is None else int(size),
-            settings_digest=text_value(values, "settings_digest"),
-        )
+        names = [field.name for field in fields(cls) if field.name != "fps"]
+        return cls(fps=fps, **{name: values[name] for name in names})

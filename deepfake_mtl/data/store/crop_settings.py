@@ -95,14 +95,6 @@ class CropSettings:
         """Return a short text that is the same for the same settings only."""
         return hashlib.sha256(to_json(self.to_dict()).encode()).hexdigest()[:16]
 
-    def describe_difference(self, other: "CropSettings") -> str:
-        """Say in words what differs: ``size is 160 there and 128 here``; empty if nothing does.
-
-        Args:
-            other: What is ``here``.
-        """
-        return describe_difference(self.flat(), other.flat())
-
     def flat(self) -> dict[str, Any]:
         """Return plain values as `to_dict` does, but with ``tracking.<name>`` beside the others."""
         flat = {name: value for name, value in self.to_dict().items() if name != "tracking"}
@@ -110,7 +102,7 @@ class CropSettings:
 
 
 def describe_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Say in words which values differ: ``size is 160 there and 128 here``."""
+    """Say in words which values differ: ``size is 160 there and 128 here``; empty if none does."""
     return ", ".join(
         f"{name} is {there.get(name, 'unset')} there and {here.get(name, 'unset')} here"
         for name in dict.fromkeys((*there, *here))

@@ -16,9 +16,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from deepfake_mtl.data.json_values import text_value
 from deepfake_mtl.data.store.crop_format import SUFFIX, VERSION
 from deepfake_mtl.data.store.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.errors import ConfigurationError, CorpusError
@@ -40,6 +39,9 @@ class StoreInfo:
         compression: The one compression that it holds.
         synthetic: Whether the corpus is a synthetic world.
         settings: How the crops were made.
+
+    Raises:
+        TypeError: A name is not a text.
     """
 
     corpus: str
@@ -47,14 +49,15 @@ class StoreInfo:
     synthetic: bool
     settings: CropSettings
 
-    def describe_difference(self, other: "StoreInfo") -> str:
-        """Say in words what differs, as `CropSettings.describe_difference` does."""
-        mine, others = (
-            {"corpus": info.corpus, "compression": info.compression, "synthetic": info.synthetic}
-            | info.settings.flat()
-            for info in (self, other)
-        )
-        return describe_difference(mine, others)
+    def __post_init__(self) -> None:
+        for name in ("corpus", "compression"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+
+    def flat(self) -> dict[str, Any]:
+        """Return plain values, those of the settings as `CropSettings.flat` does."""
+        about = {"corpus": self.corpus, "compression": self.compression}
+        return about | {"synthetic": self.synthetic} | self.settings.flat()
 
 
 def crops_path(root: Path, method: str, compression: str, name: str) -> Path:
@@ -82,8 +85,7 @@ def check_store(root: Path, info: StoreInfo) -> None:
         CorpusError: It is a store of something else, has other contents, or cannot be read.
     """
     if is_store(root):
-        difference = read_store(root).describe_difference(info)
-        if difference:
+        if difference := describe_difference(read_store(root).flat(), info.flat()):
             raise CorpusError(
                 f"{root}: is a store that was made otherwise: {difference}. Ask for what is there, "
                 "or name another folder"
@@ -141,10 +143,7 @@ def read_store(root: Path) -> StoreInfo:
         if values["settings_digest"] != settings.digest():
             raise CorpusError(f"{path}: was changed by hand; restore it, or prepare it again")
         return StoreInfo(
-            corpus=text_value(values, "corpus"),
-            compression=text_value(values, "compression"),
-            synthetic=bool(values["synthetic"]),
-            settings=settings,
+            values["corpus"], values["compression"], bool(values["synthetic"]), settings
         )
     except OSError as error:
         raise CorpusError(

@@ -4,7 +4,7 @@ import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Final, TypeAlias
@@ -31,7 +31,7 @@ def timeline_of(
     container: InputContainer,
     stream: VideoStream,
     most_pixels: int | None = None,
-    alive: Callable[[], None] | None = None,
+    alive: Callable[[], None] = lambda: None,
     *,
     distrust: bool = False,
 ) -> Timeline:
@@ -62,7 +62,7 @@ def timeline_of(
     scan = Scan.of(path, container, stream)
     if not scan.doubtful and not distrust:
         return scan.timeline()
-    timeline = _count(path, scan, most_pixels, alive)
+    timeline = _Counter(path, scan, most_pixels, alive).count()
     if distrust:
         timeline = replace(timeline, places=(), keys=())
     with _lock:
@@ -78,78 +78,70 @@ def is_counted(path: Path) -> bool:
         return _identity(path) in _counted
 
 
-def _count(
-    path: Path, scan: Scan, most_pixels: int | None, alive: Callable[[], None] | None
-) -> Timeline:
-    """Decode a file: the timeline of its packets where that is confirmed, else what came out."""
-    begin = scan.start()
-    try:
-        times = _decode(path, begin, most_pixels, alive)
-    except VideoError:
-        begin = _excused(path, scan, begin, most_pixels, alive)
-        times = _decode(path, begin, most_pixels, alive)
-    if not times:
-        raise VideoError(
-            f"{path}: has a video stream without frames that can be shown; copy it again"
-        )
-    known = tuple(time for time in times if time is not None)
-    rising = all(one < other for one, other in itertools.pairwise(known))
-    if len(known) < len(times) or not rising or not scan.stores_times:
-        known = ()
-    expected = scan.timeline()
-    if begin.strict and known and known == expected.times and scan.entry == 0:
-        return expected
-    return replace(begin, frames=len(times), times=known)
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """Decodes a file whose packets do not tell; see `timeline_of`."""
 
+    path: Path
+    scan: Scan
+    most_pixels: int | None
+    alive: Callable[[], None]
 
-def _excused(
-    path: Path,
-    scan: Scan,
-    begin: Timeline,
-    most_pixels: int | None,
-    alive: Callable[[], None] | None,
-) -> Timeline:
-    """Return how to decode a file whose faults are those of its edges, as players do.
+    def count(self) -> Timeline:
+        """Return the timeline of the packets where that is confirmed, else what came out."""
+        begin = self.scan.start()
+        try:
+            times = self._decode(begin)
+        except VideoError:
+            begin = self._excused(begin)
+            times = self._decode(begin)
+        if not times:
+            raise VideoError(
+                f"{self.path}: has a video stream without frames that can be shown; copy it again"
+            )
+        known = tuple(time for time in times if time is not None)
+        rising = all(one < other for one, other in itertools.pairwise(known))
+        if len(known) < len(times) or not rising or not self.scan.stores_times:
+            known = ()
+        expected = self.scan.timeline()
+        if begin.strict and known and known == expected.times and self.scan.entry == 0:
+            return expected
+        return replace(begin, frames=len(times), times=known)
 
-    A recorded stream may end within its last picture, which is left out. Pictures behind the first
-    key frame may refer to what was cut off: a decoder that stops at nothing else then judges which
-    of them can be shown. Faults anywhere else are damage.
-    """
-    last = len(scan.times) - 1
-    failed = set(_failures(path, begin, most_pixels, alive))
-    end = last if scan.recorded and last in failed else None
-    if failed <= {last if end else -1, *scan.cut_group}:
-        return replace(begin, end=end, strict=failed <= {last})
-    return begin
+    def _excused(self, begin: Timeline) -> Timeline:
+        """Return how to decode a file whose faults are those of its edges, as players do.
 
+        A recorded stream may end within its last picture, which is left out. Pictures behind the
+        first key frame may refer to what was cut off: a decoder that stops at nothing else then
+        judges which of them can be shown. Faults anywhere else are damage.
+        """
+        last = len(self.scan.times) - 1
+        failed = set(self._failures(begin))
+        end = last if self.scan.recorded and last in failed else None
+        if failed <= {last if end else -1, *self.scan.cut_group}:
+            return replace(begin, end=end, strict=failed <= {last})
+        return begin
 
-def _failures(
-    path: Path, begin: Timeline, most_pixels: int | None, alive: Callable[[], None] | None
-) -> Iterator[int]:
-    """Return the places of packets that a strict decoder refuses or calls corrupt."""
-    with open_video(path, most_pixels) as (container, stream):
-        decoder = Decoder(path, stream, begin)
-        for place, packet in enumerate(packets(container, stream)):
-            if place >= begin.entry:
-                try:
-                    for _ in decoder.pictures(packet, begin.entry_time):
-                        if alive is not None:
-                            alive()
-                except VideoError:
-                    yield place
+    def _failures(self, begin: Timeline) -> Iterator[int]:
+        """Return the places of packets that a strict decoder refuses or calls corrupt."""
+        with open_video(self.path, self.most_pixels) as (container, stream):
+            decoder = Decoder(self.path, stream, begin)
+            for place, packet in enumerate(packets(container, stream)):
+                if place >= begin.entry:
+                    try:
+                        for _ in decoder.pictures(packet, begin.entry_time):
+                            self.alive()
+                    except VideoError:
+                        yield place
 
-
-def _decode(
-    path: Path, begin: Timeline, most_pixels: int | None, alive: Callable[[], None] | None
-) -> list[int | None]:
-    """Return the timestamps of all pictures, in the decoder's order."""
-    times = []
-    with open_video(path, most_pixels, strict=begin.strict) as (container, stream):
-        for frame in Decoder(path, stream, begin).all_shown(container):
-            times.append(frame.pts)
-            if alive is not None:
-                alive()
-    return times
+    def _decode(self, begin: Timeline) -> list[int | None]:
+        """Return the timestamps of all pictures, in the decoder's order."""
+        times = []
+        with open_video(self.path, self.most_pixels, strict=begin.strict) as (container, stream):
+            for frame in Decoder(self.path, stream, begin).all_shown(container):
+                times.append(frame.pts)
+                self.alive()
+        return times
 
 
 def _identity(path: Path) -> _File:

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from deepfake_mtl.data.video.frames import Frame
 from deepfake_mtl.data.video.geometry import pixel_aspect
 from deepfake_mtl.data.video.images import list_images, read_image, read_images
 from deepfake_mtl.data.video.timeline import Timeline
-from deepfake_mtl.data.video_info import VideoInfo, check_frames, frames_of_clip
+from deepfake_mtl.data.video_info import VideoInfo, frames_of_clip
 from deepfake_mtl.errors import VideoError
 
 
@@ -64,7 +65,7 @@ class ContainerFile(VideoSource):
         self,
         path: Path,
         most_pixels: int | None = None,
-        alive: Callable[[], None] | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(path)
         self._most_pixels = most_pixels
@@ -86,18 +87,17 @@ class ContainerFile(VideoSource):
         if frames is None:
             with open_video(path, self._most_pixels) as opened:
                 timeline = timeline_of(path, *opened, self._most_pixels, self._alive)
-            info = info.with_frames(timeline.frames)
+            info = replace(info, frames=timeline.frames)
         if 0 in (info.frames, info.width, info.height):
             raise VideoError(f"{path}: has a video stream without frames; copy it again")
         return info
 
     def read(self, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
         """See `read_clip`."""
-        path = self.path
-        wanted = frames_of_clip(path, start, length, stride)
+        path, clip = self.path, (start, length, stride)
         with open_video(path, self._most_pixels) as (container, stream):
             timeline = timeline_of(path, container, stream, self._most_pixels)
-            check_frames(path, wanted, timeline.frames)
+            wanted = frames_of_clip(path, *clip, timeline.frames)
             key = timeline.key_before(wanted)
             distrust = False
             if key is not None:
@@ -105,14 +105,13 @@ class ContainerFile(VideoSource):
                 # If the file is to blame, decoding from the start finds out and says where.
                 with suppress(FFmpegError, VideoError):
                     try:
-                        clip = ClipDecoder(path, stream, timeline, wanted)
-                        return clip.from_key(container, key)
+                        return ClipDecoder(path, stream, timeline, wanted).from_key(container, key)
                     except OrderContradictedError:
                         distrust = True
         if distrust:
             with open_video(path, self._most_pixels) as opened:
                 timeline = timeline_of(path, *opened, self._most_pixels, distrust=True)
-            check_frames(path, wanted, timeline.frames)
+            wanted = frames_of_clip(path, *clip, timeline.frames)
         with self._open(timeline) as (container, stream):
             return ClipDecoder(path, stream, timeline, wanted).from_start(container)
 
@@ -152,9 +151,8 @@ class FramesFolder(VideoSource):
 
     def read(self, start: int, length: int, stride: int = 1) -> NDArray[np.uint8]:
         """See `read_clip`."""
-        wanted = frames_of_clip(self.path, start, length, stride)
         images = list_images(self.path)
-        check_frames(self.path, wanted, len(images))
+        wanted = frames_of_clip(self.path, start, length, stride, len(images))
         return np.stack(list(read_images(images, wanted)))
 
     def iterate(self) -> Iterator[Frame]:
@@ -181,7 +179,7 @@ class CropsFile(VideoSource):
 
 
 def open_source(
-    path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
+    path: Path, most_pixels: int | None = None, alive: Callable[[], None] = lambda: None
 ) -> VideoSource:
     """Return the source that reads a path: the only place that knows the forms of a video.
 
@@ -198,7 +196,7 @@ def open_source(
 
 
 def probe(
-    path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
+    path: Path, most_pixels: int | None = None, alive: Callable[[], None] = lambda: None
 ) -> VideoInfo:
     """Return the number of frames, size, rate and codec of a video.
 
@@ -250,9 +248,7 @@ def read_clip(path: Path, start: int, length: int, stride: int = 1) -> NDArray[n
     return open_source(path).read(start, length, stride)
 
 
-def iterate_frames(
-    path: Path, most_pixels: int | None = None, alive: Callable[[], None] | None = None
-) -> Iterator[Frame]:
+def iterate_frames(path: Path, most_pixels: int | None = None) -> Iterator[Frame]:
     """Yield all frames of a video, as they are shown, each decoded once.
 
     Frames are those that a player shows: what lies before the first key frame is left out, and so
@@ -263,7 +259,6 @@ def iterate_frames(
             file of crops (``.crops``).
         most_pixels: A video file with larger frames is an error before any of them takes memory;
             None for no limit.
-        alive: Called now and then while frames have to be counted.
 
     Yields:
         As many frames as `probe` counts.
@@ -271,4 +266,4 @@ def iterate_frames(
     Raises:
         VideoError: The video cannot be opened, or not be decoded without errors.
     """
-    return open_source(path, most_pixels, alive).iterate()
+    return open_source(path, most_pixels).iterate()

@@ -12,6 +12,7 @@ import pytest
 from deepfake_mtl.data.clips import EvaluationClips, probe_videos
 from deepfake_mtl.data.corpora import FaceForensics
 from deepfake_mtl.data.store.crop_files import read_crops, write_crops
+from deepfake_mtl.data.store.crop_settings import describe_difference
 from deepfake_mtl.data.store.folder import StoreInfo, create_store, crops_path, is_store
 from deepfake_mtl.data.store.index import FaceStore, write_index
 from deepfake_mtl.data.store.upkeep import remove_unfinished
@@ -145,7 +146,7 @@ def test_other_settings_are_noticed_and_said_in_words(store, tmp_path):
     before = (store / "store.json").read_bytes()
     create_store(store, info)
     wanted = make_settings("raw", size=32, masks=True, tracking=(("smoothing", 0.2),))
-    assert make_settings("raw").describe_difference(make_settings("raw")) == ""
+    assert describe_difference(make_settings("raw").flat(), make_settings("raw").flat()) == ""
     with pytest.raises(CorpusError) as caught:
         create_store(store, dataclasses.replace(info, compression="c40", settings=wanted))
     for words in (
