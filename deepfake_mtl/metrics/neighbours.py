@@ -62,5 +62,6 @@ def neighbour_vote(
     nearest, index = cosine.topk(min(k, len(keys)), dim=1)
     # Softmax over the votes is the same as dividing by their sum, and cannot overflow.
     votes = (nearest / temperature).softmax(dim=1)
-    shares = votes.new_zeros(len(queries), num_classes)
-    return shares.scatter_add_(1, labels[index], votes)
+    # A sum over products, since a GPU adds what is scattered in any order.
+    belongs = labels[index].unsqueeze(-1) == torch.arange(num_classes, device=labels.device)
+    return (votes.unsqueeze(-1) * belongs).sum(dim=1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.video import MViT_V2_S_Weights, mvit_v2_s
 
 from deepfake_mtl.models.encoder import Encoder
+from deepfake_mtl.models.pooling import use_deterministic_pools
 from deepfake_mtl.models.weights import Conventions, Layout, Pretrained, torchvision_layout
 
 _TORCHVISION: Final = torchvision_layout(
@@ -49,6 +50,7 @@ class MViTv2S(Encoder):
         super().__init__(768, min_frames=4, min_size=32)
         self.features = mvit_v2_s(weights=None, stochastic_depth_prob=drop_path)
         self.features.head = nn.Identity()
+        use_deterministic_pools(self.features)
         self.start_from(weights, strict=strict)
 
     def stages(self) -> dict[str, list[nn.Parameter]]:

@@ -12,6 +12,7 @@ from deepfake_mtl.models.coclr import coclr_layout
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.inflation import identity_norm, identity_over_time, one_frame
+from deepfake_mtl.models.pooling import use_deterministic_pools
 from deepfake_mtl.models.recomputation import recomputed
 from deepfake_mtl.models.weights import (
     Conventions,
@@ -182,6 +183,7 @@ class S3D(Encoder):
         super().__init__(1024, min_frames=8, min_size=32)
         self.features: nn.Sequential = s3d(weights=None).features
         use_temporal_convolutions(self.features)
+        use_deterministic_pools(self.features)
         for module in self.features.modules():
             if isinstance(module, nn.BatchNorm3d):
                 nn.init.constant_(module.bias, norm_bias)
