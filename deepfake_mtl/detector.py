@@ -32,6 +32,7 @@ from deepfake_mtl.optimization.optimizers import (
     ScheduleFactory,
     ScheduleName,
     build_balance,
+    follow_steps,
 )
 from deepfake_mtl.optimization.precision import check_training
 from deepfake_mtl.optimization.soundness import Soundness
@@ -72,8 +73,7 @@ class Detector(EvaluationModule):
         schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption); or, without a
             warm-up, what makes any schedule of an optimizer, such as a class of
             `torch.optim.lr_scheduler`.
-        schedule_interval: After what a schedule without a name moves on, each ``step`` or each
-            ``epoch``, which is the default.
+        schedule_interval: When an unnamed schedule moves on: each ``epoch`` (default) or ``step``.
         balance: From one loss a task to one step: ``fixed``, the sum by the tasks' weights;
             ``uncertainty``, learnt weights (`deepfake_mtl.losses.UncertaintyWeights`); ``upgrad``
             or ``pcgrad``, gradient surgery on the encoder (`deepfake_mtl.losses.GradientSurgery`,
@@ -249,7 +249,7 @@ class Detector(EvaluationModule):
         for optimizer in self.trainer.optimizers:
             # After the step itself: neither micro-batches nor the order of Lightning's hooks, in
             # which checkpoints are written before the module's, can come between.
-            optimizer.register_step_post_hook(lambda *_: self._update_keys())
+            follow_steps(optimizer, self._update_keys)
 
     def on_train_epoch_end(self) -> None:
         """Note what is not averaged, before callbacks; under gradient surgery, move schedules."""

@@ -2,12 +2,15 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor
 
 from deepfake_mtl.detector import Detector
@@ -97,6 +100,29 @@ def test_keys_follow_once_a_step_of_the_optimizer(micro_batches: int, tmp_path: 
         # Between steps they stand still; a callback's checkpoint already holds the update.
         torch.testing.assert_close(actual, keys)
     assert step == run.global_step
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_keys_stay_where_a_gradient_scaler_skips_the_step(fused: bool, tmp_path: Path) -> None:
+    class Infinite(Snapshots):
+        def on_after_backward(self, trainer: pl.Trainer, pl_module: Detector) -> None:
+            if trainer.global_step == 1 and len(self.seen) == 1:
+                pl_module.network.encoder.first.weight.grad[0, 0] = float("inf")
+
+    model, spy = detector(optimizer=partial(torch.optim.Adam, fused=fused)), Infinite()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    run = trainer(tmp_path, plugins=plugin, callbacks=[spy])
+    run.fit(model, loader(LABELS, batch_size=4, views=2))
+    assert scaler.get_scale() == 2.0**11
+    moved = [
+        [
+            any(not torch.equal(*pair) for pair in zip(a[kind], b[kind], strict=True))
+            for kind in (1, 2)
+        ]
+        for a, b in pairwise(spy.seen)
+    ]
+    assert moved == [[False, False], *[[True, True]] * (len(spy.seen) - 2)]
 
 
 def test_a_step_equals_plain_pytorch() -> None:

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from itertools import compress
 from typing import Final, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -102,16 +103,9 @@ def probe_videos(records: Sequence[VideoRecord], on_corrupt: OnCorrupt = "error"
     failures = tuple(str(result) for result in results if isinstance(result, VideoError))
     if failures and on_corrupt == "error":
         raise VideoError(_describe_failures(failures))
-    usable = [
-        (record, result)
-        for record, result in zip(records, results, strict=True)
-        if isinstance(result, VideoInfo)
-    ]
-    return ProbedVideos(
-        records=tuple(record for record, _ in usable),
-        infos=tuple(info for _, info in usable),
-        corrupt=failures,
-    )
+    infos = tuple(result for result in results if isinstance(result, VideoInfo))
+    usable = compress(records, (isinstance(result, VideoInfo) for result in results))
+    return ProbedVideos(tuple(usable), infos, failures)
 
 
 def _describe_failures(failures: Sequence[str]) -> str:
@@ -121,28 +115,26 @@ def _describe_failures(failures: Sequence[str]) -> str:
     return "\n".join([f"{len(failures)} videos cannot be read; {remedy}:", *failures])
 
 
+@dataclass(eq=False, repr=False)
 class _ClipDataset:
     """What training and evaluation share: reading, transforming and labelling one clip."""
 
-    def __init__(
-        self,
-        videos: ProbedVideos,
-        transform: ClipTransform,
-        *,
-        clip_length: int,
-        clip_stride: int,
-        on_corrupt: OnCorrupt,
-        seed: int,
-    ) -> None:
-        self.positions = ClipPositions(clip_length, clip_stride)
-        self.records = videos.records
-        self._infos = videos.infos
-        self._transform = transform
-        self._on_corrupt = on_corrupt
-        self._seed = seed
+    videos: ProbedVideos
+    transform: ClipTransform
+    _: KW_ONLY
+    clip_length: int = 32
+    clip_stride: int = 1
+    on_corrupt: OnCorrupt = "error"
+
+    def __post_init__(self) -> None:
+        self.positions = ClipPositions(self.clip_length, self.clip_stride)
+        self.records = self.videos.records
+
+    def _frames(self, video: int) -> int:
+        return self.videos.infos[video].frames
 
     def _read(self, video: int, start: int) -> NDArray[np.uint8]:
-        path, available = self.records[video].path, self._infos[video].frames
+        path, available = self.records[video].path, self._frames(video)
         positions = self.positions
         if available >= positions.span:
             return read_clip(path, start, positions.length, positions.stride)
@@ -150,12 +142,10 @@ class _ClipDataset:
 
     def _view(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> Tensor:
         # T x H x W x 3 to 3 x T x H x W
-        view = self._transform(frames, seed).transpose(3, 0, 1, 2)
+        view = self.transform(frames, seed).transpose(3, 0, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(view))
 
-    def _labelled(
-        self, video: int, clip: Tensor, clip_index: int, *, valid: bool, failure: str
-    ) -> ClipSample:
+    def _labelled(self, video: int, clip: Tensor, clip_index: int, failure: str = "") -> ClipSample:
         record = self.records[video]
         return ClipSample(
             clip=clip,
@@ -163,11 +153,12 @@ class _ClipDataset:
             manipulation=record.manipulation,
             video=video,
             clip_index=clip_index,
-            valid=valid,
+            valid=True,
             failure=failure,
         )
 
 
+@dataclass(eq=False, repr=False)
 class TrainingClips(_ClipDataset, Dataset[ClipSample]):
     """Random clips, one for each `Draw`: place and augmentation depend on seed and draw alone.
 
@@ -186,30 +177,15 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         ConfigurationError: A setting is out of range.
     """
 
-    def __init__(
-        self,
-        videos: ProbedVideos,
-        transform: ClipTransform,
-        *,
-        clip_length: int = 32,
-        clip_stride: int = 1,
-        second_view: SecondView = "none",
-        on_corrupt: OnCorrupt = "error",
-        seed: int = 0,
-    ) -> None:
-        if second_view not in SECOND_VIEWS:
+    second_view: SecondView = "none"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.second_view not in SECOND_VIEWS:
             raise ConfigurationError(
-                f"second_view is {second_view!r}: choose among {', '.join(SECOND_VIEWS)}"
+                f"second_view is {self.second_view!r}: choose among {', '.join(SECOND_VIEWS)}"
             )
-        super().__init__(
-            videos,
-            transform,
-            clip_length=clip_length,
-            clip_stride=clip_stride,
-            on_corrupt=on_corrupt,
-            seed=seed,
-        )
-        self._second_view = second_view
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -228,22 +204,22 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
                 return self._draw(candidate, number, failure)
             except VideoError as error:
                 failure = str(error)
-                if self._on_corrupt == "error":
+                if self.on_corrupt == "error":
                     raise
         raise VideoError(f"{failure} (and no other video of its method can be decoded either)")
 
     def _draw(self, video: int, number: int, failure: str) -> ClipSample:
-        generator = np.random.default_rng([self._seed, number, video, 0])
-        last_start = self.positions.last_start(self._infos[video].frames)
+        generator = np.random.default_rng([self.seed, number, video, 0])
+        last_start = self.positions.last_start(self._frames(video))
         start, other_start = (int(generator.integers(last_start + 1)) for _ in range(2))
         frames = self._read(video, start)
-        clip = self._view(frames, (self._seed, number, video, 1))
-        sample = self._labelled(video, clip, number, valid=True, failure=failure)
-        if self._second_view == "none":
+        clip = self._view(frames, (self.seed, number, video, 1))
+        sample = self._labelled(video, clip, number, failure)
+        if self.second_view == "none":
             return sample
-        if self._second_view == "other_clip":
+        if self.second_view == "other_clip":
             frames = self._read(video, other_start)
-        second_clip = self._view(frames, (self._seed, number, video, 2))
+        second_clip = self._view(frames, (self.seed, number, video, 2))
         return {**sample, "second_clip": second_clip}
 
     def _candidates(self, video: int) -> list[int]:
@@ -253,6 +229,7 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         return [other for other in following if self.records[other].method == method]
 
 
+@dataclass(eq=False, repr=False)
 class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
     """Evenly spread clips of each video, from its first frame to its last.
 
@@ -269,31 +246,16 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
             as not valid, to be left out.
     """
 
-    def __init__(
-        self,
-        videos: ProbedVideos,
-        transform: ClipTransform,
-        *,
-        clip_length: int = 32,
-        clip_stride: int = 1,
-        clips_per_video: int = 4,
-        on_corrupt: OnCorrupt = "error",
-    ) -> None:
-        if clips_per_video < 1:
-            raise ConfigurationError(f"clips_per_video is {clips_per_video}: at least 1")
-        super().__init__(
-            videos,
-            transform,
-            clip_length=clip_length,
-            clip_stride=clip_stride,
-            on_corrupt=on_corrupt,
-            seed=0,
-        )
-        self._clips_per_video = clips_per_video
+    clips_per_video: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clips_per_video < 1:
+            raise ConfigurationError(f"clips_per_video is {self.clips_per_video}: at least 1")
 
     def __len__(self) -> int:
         """Return the number of clips."""
-        return len(self.records) * self._clips_per_video
+        return len(self.records) * self.clips_per_video
 
     def mixed_order(self) -> list[int]:
         """Return the clips in an order of which any beginning holds all classes of videos.
@@ -301,7 +263,7 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
         The first clip of every video comes before the second of any.
         """
         videos = mixed_order([record.manipulation for record in self.records])
-        clips = range(self._clips_per_video)
+        clips = range(self.clips_per_video)
         return [clip * len(self.records) + video for clip in clips for video in videos]
 
     def __getitem__(self, index: int) -> ClipSample:
@@ -311,16 +273,13 @@ class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
             VideoError: The video cannot be decoded and may not be skipped.
         """
         clip_index, video = divmod(index, len(self.records))
+        starts = self.positions.spread(self._frames(video), self.clips_per_video)
         try:
-            frames = self._read(video, self._start(video, clip_index))
+            frames = self._read(video, starts[clip_index])
         except VideoError as error:
-            if self._on_corrupt == "error":
+            if self.on_corrupt == "error":
                 raise
             frames = np.zeros((self.positions.length, 2, 2, 3), np.uint8)
             blank = self._view(frames, (video, clip_index))
-            return self._labelled(video, blank, clip_index, valid=False, failure=str(error))
-        clip = self._view(frames, (video, clip_index))
-        return self._labelled(video, clip, clip_index, valid=True, failure="")
-
-    def _start(self, video: int, clip_index: int) -> int:
-        return self.positions.spread(self._infos[video].frames, self._clips_per_video)[clip_index]
+            return {**self._labelled(video, blank, clip_index, str(error)), "valid": False}
+        return self._labelled(video, self._view(frames, (video, clip_index)), clip_index)

@@ -30,11 +30,12 @@ def describe_training(
         pixels of the source, of ``bits_per_pixel`` of the source, and of ``fps``, frames a second;
         None where the files do not tell: crops of whole frames, bits and rate of folders of frames.
     """
-    rates = _quantiles(info.fps for info in infos if math.isfinite(info.fps))
     crops = [record for record in records if record.path.suffix == SUFFIX]
+    sizes: list[float] = []
+    sides: list[float] = []
+    bits: list[float] = []
     if crops:
         chosen = np.linspace(0, len(crops) - 1, min(len(crops), _MOST_HEADERS)).astype(int)
-        sizes, sides, bits = [], [], []
         for place in chosen:
             try:
                 header = read_header(crops[place].path)
@@ -45,22 +46,17 @@ def describe_training(
             if header.source_bytes is not None:
                 pixels = header.frames * header.source_width * header.source_height
                 bits.append(8 * header.source_bytes / pixels)
-        return {
-            "shorter_side": _quantiles(sizes),
-            "crop_side": _quantiles(sides),
-            "bits_per_pixel": _quantiles(bits),
-            "fps": rates,
-        }
-    bits = [
-        8 * record.path.stat().st_size / (info.frames * info.width * info.height)
-        for record, info in zip(records, infos, strict=True)
-        if record.path.is_file()
-    ]
+    else:
+        for record, info in zip(records, infos, strict=True):
+            sizes.append(min(info.width, info.height))
+            if record.path.is_file():
+                pixels = info.frames * info.width * info.height
+                bits.append(8 * record.path.stat().st_size / pixels)
     return {
-        "shorter_side": _quantiles(min(info.width, info.height) for info in infos),
-        "crop_side": None,
+        "shorter_side": _quantiles(sizes),
+        "crop_side": _quantiles(sides),
         "bits_per_pixel": _quantiles(bits),
-        "fps": rates,
+        "fps": _quantiles(info.fps for info in infos if math.isfinite(info.fps)),
     }
 
 

@@ -18,7 +18,7 @@ from deepfake_mtl.data.clips import (
 from deepfake_mtl.data.degradations import Degraded
 from deepfake_mtl.data.loading import ClipLoader, EpochPlace, TrainingLoader
 from deepfake_mtl.data.records import MANIPULATION_CLASSES, VideoRecord
-from deepfake_mtl.data.sampling import BalancedSampler, FixedDraws, ShardSampler, mixed_order
+from deepfake_mtl.data.sampling import BalancedSampler, ShardSampler, mixed_order
 from deepfake_mtl.data.transforms import (
     Augmentation,
     AugmentationSettings,
@@ -27,9 +27,7 @@ from deepfake_mtl.data.transforms import (
     EvaluationTransform,
 )
 from deepfake_mtl.data.workers import begin_worker
-from deepfake_mtl.errors import (
-    ConfigurationError,
-)
+from deepfake_mtl.errors import ConfigurationError
 
 Stage = Literal["train", "val", "test", "predict"]
 
@@ -94,7 +92,7 @@ class ClipLoaders(pl.LightningDataModule):
                 "raise --data.train_clips_per_video"
             )
         if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
-            draws = FixedDraws(list(sampler))
+            draws = ShardSampler(list(sampler))
             self._place = None
             return ClipLoader(
                 dataset, self.batch_size, sampler=draws, drop_last=True, **self._loader_options()

@@ -129,13 +129,9 @@ def parse_held_out(held_out: str | Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         ConfigurationError: A name is unknown, or no manipulation is left to train on.
     """
-    names: Collection[str]
     if held_out is None or held_out == "none":
-        names = ()
-    elif isinstance(held_out, str):
-        names = (held_out,)
-    else:
-        names = held_out
+        held_out = ()
+    names = (held_out,) if isinstance(held_out, str) else held_out
     unknown = [name for name in names if name not in MANIPULATIONS]
     if unknown:
         raise ConfigurationError(

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,9 @@ class BalancedSampler(Sampler[Draw]):
         self._rank = rank
         self.epoch = 0
         self._resumed = (0, 0)
-        self._shares = self._class_shares(real_fraction, balance_manipulations)
+        self._classes, shares = self._class_shares(real_fraction, balance_manipulations)
+        self._cumulative = np.cumsum(shares)
+        self._cumulative[-1] = 1.0  # whatever the rounding of the sum
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch to be drawn next; Lightning calls it."""
@@ -91,31 +93,19 @@ class BalancedSampler(Sampler[Draw]):
         """Yield the draws of this rank in the chosen epoch."""
         first = self.epoch * self._length
         # Cumulative rounding: over any number of epochs, each class has its share to within one.
-        ends = {
-            label: (int(first * share), int((first + self._length) * share))
-            for label, share in self._cumulative()
-        }
+        begins, ends = (
+            np.diff((draws * self._cumulative).astype(int), prepend=0).tolist()
+            for draws in (first, first + self._length)
+        )
         videos: list[int] = []
-        previous = (0, 0)
-        for label, end in ends.items():
-            begin_end = (end[0] - previous[0], end[1] - previous[1])
-            videos.extend(self._class_draws(label, *begin_end))
-            previous = end
+        for label, begin, end in zip(self._classes, begins, ends, strict=True):
+            videos.extend(self._class_draws(label, begin, end))
         order = self._generator(0, self.epoch).permutation(len(videos))
         count = len(self) * self._num_replicas
         epoch, done = self._resumed
         begin = self._rank + (done * self._num_replicas if epoch == self.epoch else 0)
         for position in range(begin, count, self._num_replicas):
             yield Draw(videos[order[position]], first + position)
-
-    def _cumulative(self) -> list[tuple[int, float]]:
-        total = 0.0
-        shares = []
-        for label, share in self._shares.items():
-            total += share
-            shares.append((label, total))
-        # The last is exactly one, whatever the rounding of the sum.
-        return [*shares[:-1], (shares[-1][0], 1.0)]
 
     def _class_draws(self, label: int, begin: int, end: int) -> list[int]:
         members = np.flatnonzero(self._labels == label)
@@ -131,7 +121,7 @@ class BalancedSampler(Sampler[Draw]):
 
     def _class_shares(
         self, real_fraction: float | None, balance_manipulations: bool
-    ) -> dict[int, float]:
+    ) -> tuple[list[int], NDArray[np.float64]]:
         labels, counts = np.unique(self._labels, return_counts=True)
         if len(labels) == 0:
             raise ConfigurationError("there is no video to draw from")
@@ -147,26 +137,7 @@ class BalancedSampler(Sampler[Draw]):
                 )
             weights[fakes] *= (1 - real_fraction) / weights[fakes].sum()
             weights[~fakes] *= real_fraction / weights[~fakes].sum()
-        shares = weights / weights.sum()
-        return dict(zip(labels.tolist(), shares.tolist(), strict=True))
-
-
-class FixedDraws(SequentialSampler):
-    """The same draws in every epoch, for Lightning's ``overfit_batches``.
-
-    Lightning would put a sampler of its own in the place of any that is no SequentialSampler.
-
-    Args:
-        draws: What to draw, in order.
-    """
-
-    def __init__(self, draws: Sequence[Draw]) -> None:
-        super().__init__(draws)
-        self._draws = draws
-
-    def __iter__(self) -> Iterator[Draw]:  # type: ignore[override]
-        """Yield the draws."""
-        return iter(self._draws)
+        return labels.tolist(), weights / weights.sum()
 
 
 def mixed_order(labels: Sequence[int]) -> list[int]:
@@ -188,18 +159,20 @@ def mixed_order(labels: Sequence[int]) -> list[int]:
 
 
 class ShardSampler(SequentialSampler):
-    """Share an evaluation among ranks, in order.
+    """Share samples among ranks in a given order, the same in every epoch.
 
     The ranks get equally many samples: the last ones of some ranks repeat the first, and metrics
-    count such repeats once (`deepfake_mtl.metrics.VideoScores`).
+    count such repeats once (`deepfake_mtl.metrics.VideoScores`). Lightning's ``overfit_batches``
+    puts a sampler of its own in the place of any that is no SequentialSampler.
 
     Args:
-        order: Positions of the samples, in the order in which all ranks together take them.
+        order: What the dataset is asked for, in the order in which all ranks together take it:
+            positions, or draws.
         num_replicas: Number of ranks.
         rank: This process's rank.
     """
 
-    def __init__(self, order: Sequence[int], *, num_replicas: int = 1, rank: int = 0) -> None:
+    def __init__(self, order: Sequence[Any], *, num_replicas: int = 1, rank: int = 0) -> None:
         super().__init__(order)
         self._order = order
         self._num_replicas = num_replicas
@@ -209,8 +182,8 @@ class ShardSampler(SequentialSampler):
         """Return the number of samples of this rank."""
         return math.ceil(len(self._order) / self._num_replicas)
 
-    def __iter__(self) -> Iterator[int]:
-        """Yield the samples of this rank."""
+    def __iter__(self) -> Iterator[Any]:
+        """Yield what this rank takes."""
         for position in range(len(self)):
             place = position * self._num_replicas + self._rank
             yield self._order[place % len(self._order)]

@@ -68,7 +68,8 @@ def read_splits(folder: str | os.PathLike[str]) -> dict[SplitName, Split]:
     for split in SPLIT_NAMES:
         path = folder / f"{split}.json"
         pairs = _read_pairs(path)
-        for identity in (identity for pair in pairs for identity in pair):
+        identities = [identity for pair in pairs for identity in pair]
+        for identity in identities:
             if identity in owners:
                 where = "twice" if owners[identity] == path else f"here and in {owners[identity]}"
                 raise SplitError(
@@ -77,7 +78,7 @@ def read_splits(folder: str | os.PathLike[str]) -> dict[SplitName, Split]:
                 )
             owners[identity] = path
         splits[split] = Split(
-            originals=frozenset(identity for pair in pairs for identity in pair),
+            originals=frozenset(identities),
             fakes=frozenset(name for a, b in pairs for name in (f"{a}_{b}", f"{b}_{a}")),
         )
     return splits
@@ -113,21 +114,14 @@ def random_splits(records: Iterable[VideoRecord], seed: int) -> dict[SplitName, 
         else:
             split = max(SPLIT_NAMES, key=lambda s: _FRACTIONS[s] * total - len(members[s]))
         members[split] |= groups[group]
-    return {
-        split: Split(
-            originals=frozenset(
-                video.name
-                for video in videos
-                if not video.is_fake and video.identities[0] in members[split]
-            ),
-            fakes=frozenset(
-                video.name
-                for video in videos
-                if video.is_fake and video.identities[0] in members[split]
-            ),
+    splits: dict[SplitName, Split] = {}
+    for split in SPLIT_NAMES:
+        chosen = [video for video in videos if video.identities[0] in members[split]]
+        splits[split] = Split(
+            originals=frozenset(video.name for video in chosen if not video.is_fake),
+            fakes=frozenset(video.name for video in chosen if video.is_fake),
         )
-        for split in SPLIT_NAMES
-    }
+    return splits
 
 
 def connected_identities(shown: Iterable[Sequence[str]]) -> list[set[str]]:

@@ -24,44 +24,23 @@ def read_text(
     error: type[DeepfakeMTLError] = CorpusError,
     undecodable: Literal["strict", "surrogateescape"] = "strict",
 ) -> str:
-    """Read a text file, as `decode` does.
+    """Read a text file: in the encoding that its byte-order mark tells, else in UTF-8.
 
     Args:
         path: The file.
         remedy: What to do where it cannot be read, for the message.
         error: Type of the error, likewise.
-        undecodable: What to do about bytes that are not text; see `decode`.
+        undecodable: Whether bytes that are not UTF-8 are an error, or are kept as the operating
+            system keeps them in the names of files.
 
     Raises:
-        DeepfakeMTLError: An error of type `error`: it is missing, or is not text.
+        DeepfakeMTLError: An error of type `error`: it is missing, or is not text; then the message
+            names the line.
     """
     try:
         content = path.read_bytes()
     except OSError as cause:
         raise error(f"{shown(path)}: cannot be read ({cause.strerror}); {remedy}") from cause
-    return decode(path, content, remedy, error, undecodable)
-
-
-def decode(
-    path: Path,
-    content: bytes,
-    remedy: str,
-    error: type[DeepfakeMTLError] = CorpusError,
-    undecodable: Literal["strict", "surrogateescape"] = "strict",
-) -> str:
-    """Return the text of a file: in the encoding that its byte-order mark tells, else in UTF-8.
-
-    Args:
-        path: The file, for messages.
-        content: Bytes of the file.
-        remedy: What to do, for the message.
-        error: Type of the error.
-        undecodable: Whether bytes that are not UTF-8 are an error, or are kept as the operating
-            system keeps them in the names of files.
-
-    Raises:
-        DeepfakeMTLError: An error of type `error`: it is not text; the message names the line.
-    """
     mark, encoding = next((each for each in _MARKS if content.startswith(each[0])), (b"", "UTF-8"))
     content = content.removeprefix(mark)
     try:

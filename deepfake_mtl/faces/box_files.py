@@ -67,7 +67,7 @@ def read_boxes(path: Path) -> dict[int, Detections]:
     """Read the boxes of one video; the module's docstring tells the formats.
 
     Args:
-        path: A ``.csv`` or ``.json`` file; see `deepfake_mtl.data.text_files.decode`.
+        path: A ``.csv`` or ``.json`` file; see `deepfake_mtl.data.text_files.read_text`.
 
     Returns:
         Faces by number of the frame, counted from 0.

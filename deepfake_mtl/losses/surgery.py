@@ -134,7 +134,8 @@ class GradientSurgery(GradientBalance):
             weights = self._weights(jacobians)
         for parameter, jacobian in zip(parameters, jacobians, strict=True):
             factors = weights.to(jacobian.dtype).view(-1, *[1] * parameter.dim())
-            gradient = (factors * jacobian).sum(dim=0)
+            # In the parameter's memory layout, without which optimizers take their slow paths.
+            gradient = torch.empty_like(parameter).copy_((factors * jacobian).sum(dim=0))
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
             del parameter.jac  # type: ignore[attr-defined]
         tasks, self._tasks = self._tasks, ()

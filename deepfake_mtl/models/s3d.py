@@ -1,13 +1,14 @@
 """The S3D video encoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 from torchvision.models.video import S3D_Weights, s3d
 
+from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.coclr import coclr_layout
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
@@ -200,6 +201,19 @@ class S3D(Encoder):
             name: list(self.features[first : last + 1].parameters())
             for name, (first, last) in _STAGES.items()
         }
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (PyTorch's)
+        """Compile the encoder in place, see `torch.compile`.
+
+        Raises:
+            ConfigurationError: Activations are recomputed, which PyTorch's compiler does not trace.
+        """
+        if self._recompute_activations:
+            raise ConfigurationError(
+                "`recompute_activations` is set, but an encoder that recomputes its activations "
+                "cannot be compiled: set it or `compile_encoder`, not both"
+            )
+        super().compile(*args, **kwargs)
 
     def encode(self, clip: Tensor) -> Tensor:
         """Turn normalised clips (B x 3 x T x H x W) into features (B x 1024)."""

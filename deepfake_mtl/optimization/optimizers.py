@@ -180,6 +180,24 @@ def build_optimizer(
     return built
 
 
+def follow_steps(optimizer: Optimizer, action: Callable[[], None]) -> None:
+    """Do something after each step of an optimizer from now on.
+
+    Where a gradient is not finite, a gradient scaler leaves the step out, but calls an optimizer
+    that is fused: it is told, and leaves the weights alone. Neither is a step.
+
+    Args:
+        optimizer: The optimizer.
+        action: What is done.
+    """
+
+    def after(stepped: Optimizer, *_: object) -> None:
+        if not getattr(stepped, "found_inf", False):
+            action()
+
+    optimizer.register_step_post_hook(after)
+
+
 def build_schedule(
     schedule: ScheduleName | ScheduleFactory,
     optimizer: Optimizer,

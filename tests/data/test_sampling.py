@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from deepfake_mtl.data.sampling import (
     BalancedSampler,
     Draw,
-    FixedDraws,
     ShardSampler,
     mixed_order,
 )
@@ -148,7 +147,7 @@ def test_a_mixed_order_by_hand() -> None:
 
 def test_fixed_draws_are_the_same_in_every_epoch() -> None:
     draws = [Draw(3, 7), Draw(1, 2)]
-    sampler = FixedDraws(draws)
+    sampler = ShardSampler(draws)
     assert list(sampler) == list(sampler) == draws
     assert len(sampler) == 2
 

@@ -115,6 +115,21 @@ class TestWithTorchJD:
         for parameter, gradient in zip(parameters, expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 
+    def test_gradients_lie_in_memory_as_their_parameters_do(self) -> None:
+        """Else Adam leaves its fast path, and a fused one refuses them."""
+        encoder = nn.Sequential(nn.Conv3d(4, 6, 3), nn.Conv3d(6, 4, (1, 3, 3)), nn.Flatten())
+        encoder.to(memory_format=torch.channels_last_3d)
+        head = nn.Linear(4, 1)
+        features = encoder(torch.randn(2, 4, 3, 5, 5))
+        surgery = GradientSurgery()
+        losses = {"a": head(features).pow(2).mean(), "b": head(features).abs().mean()}
+        surgery.backward(losses, features, encoder.parameters())
+        surgery.aggregate(encoder.parameters(), head.parameters())
+        parameters = [*encoder.parameters(), *head.parameters()]
+        assert any(not each.is_contiguous() for each in parameters)
+        assert all(each.grad.stride() == each.stride() for each in parameters)
+        torch.optim.Adam(parameters, fused=True).step()
+
     def test_micro_batches_equal_one_batch(self) -> None:
         torch.manual_seed(0)
         encoder, heads = nn.Linear(4, 3), nn.ModuleList([nn.Linear(3, 1), nn.Linear(3, 1)])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torchvision.models.video import VideoResNet, r2plus1d_18, r3d_18, s3d
 
+from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models import R3D18, S3D, Encoder, MLPHead, MViTv2S, R2Plus1D18, fold_batch_norm
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 
@@ -39,6 +40,11 @@ def test_equals_torchvision_in_outputs_and_gradients() -> None:
     (expected * probe).sum().backward()
     for mine, other in zip(ours.features.parameters(), theirs.features.parameters(), strict=True):
         assert (mine.grad - other.grad).norm() <= 1e-9 * max(other.grad.norm().item(), 1e-12)
+
+
+def test_recomputed_activations_are_not_compiled() -> None:
+    with pytest.raises(ConfigurationError, match="`recompute_activations` is set, but"):
+        S3D(recompute_activations=True).compile()
 
 
 def test_recomputed_activations_change_nothing() -> None:
