@@ -10,7 +10,11 @@ DOWNLOAD: Final = "download them"
 """How to get the missing videos of a corpus."""
 
 _NAMED: Final = 5
-"""How many missing videos of a method are named."""
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Name the first five of some things, for messages."""
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,12 @@ class Missing:
 
     def counts(self) -> list[str]:
         """Say of each method how many are missing, and which."""
-        lines = []
-        for method, names in self.names.items():
-            if len(names) == self.asked[method]:
-                lines.append(f"{method}: all {len(names)}")
-            else:
-                some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-                lines.append(f"{method}: {len(names)} of {self.asked[method]} ({some})")
-        return lines
+        return [
+            f"{method}: all {len(names)}"
+            if len(names) == self.asked[method]
+            else f"{method}: {len(names)} of {self.asked[method]} ({some_of(names)})"
+            for method, names in self.names.items()
+        ]
 
     def describe(self, named_by: str) -> str:
         """Say how many videos are missing, and which.

@@ -81,7 +81,11 @@ def read_boxes(path: Path) -> dict[int, Detections]:
         raise ConfigurationError(f"{path}: boxes are read from .csv and .json files only")
     rows: dict[int, list[list[float]]] = {}
     for place, name, numbers in reader(path, read_text(path, "write it again", ConfigurationError)):
-        frame = _frame(place, name)
+        if not (name.isascii() and name.isdecimal()):
+            raise ConfigurationError(
+                f"{place}: {name!r} is not the number of a frame, counted from 0"
+            )
+        frame = int(name)
         if frame in rows and not (numbers and rows[frame]):
             raise ConfigurationError(
                 f"{place}: frame {frame} stands there with and without a face, or twice without"
@@ -91,12 +95,6 @@ def read_boxes(path: Path) -> dict[int, Detections]:
         frame: Detections.of([box[:4] for box in boxes], [box[4] for box in boxes])
         for frame, boxes in sorted(rows.items())
     }
-
-
-def _frame(place: str, name: str) -> int:
-    if not (name.isascii() and name.isdecimal()):
-        raise ConfigurationError(f"{place}: {name!r} is not the number of a frame, counted from 0")
-    return int(name)
 
 
 def _box(place: str, numbers: list[float]) -> list[float]:

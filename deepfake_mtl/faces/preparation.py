@@ -118,12 +118,11 @@ def _test_list(corpus: CorpusReader, records: Iterable[VideoRecord]) -> list[str
 
 def _job(record: VideoRecord, corpus: CorpusReader, out: Path, *, with_masks: bool) -> CropJob:
     original = corpus.original_of(record)
-    masks = corpus.mask_path(record) if with_masks else None
     return CropJob(
         record=record,
         out=_crops(out, record),
         borrow=crops_path(out, ORIGINAL, record.compression, original) if original else None,
-        masks=masks,
+        masks=corpus.mask_path(record) if with_masks else None,
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from deepfake_mtl.data.corpora.forms import video_name
-from deepfake_mtl.data.corpora.scanning import describe_content
 from deepfake_mtl.data.missing import DOWNLOAD, OnMissing, find_missing
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError
@@ -151,11 +150,15 @@ class CorpusReader(Corpus):
                 f"{self.root}: no such folder; name the folder of {self.title}, which holds "
                 f"{expected}"
             )
-        if any(not (self.root / name).exists() for name in self.holds):
+        if not self._holds_all():
+            found = ", ".join(sorted(entry.name for entry in self.root.iterdir())[:8])
             raise CorpusError(
                 f"{self.root}: not a folder of {self.title}: it should hold {expected}, but holds "
-                f"{describe_content(self.root)}; {self.remedy}"
+                f"{found or 'nothing'}; {self.remedy}"
             )
+
+    def _holds_all(self) -> bool:
+        return all((self.root / name).exists() for name in self.holds)
 
     def _named(self, method: str, path: Path, form: re.Pattern[str], rule: str) -> VideoRecord:
         """Return the record of a video whose name tells who is to be seen.

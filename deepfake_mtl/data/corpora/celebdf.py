@@ -52,16 +52,11 @@ class CelebDF(CorpusReader):
             CorpusError: A video has no name of the corpus, or there are none.
         """
         report_others(self.root, (*_NAMES, TEST_LIST))
-        return ordered(
-            self.root,
-            [
-                self._named(
-                    _method(folder), path, form, f"a video of {folder} is named {form.pattern}"
-                )
-                for folder, form in _NAMES.items()
-                for path in list_videos(self.root / folder)
-            ],
-        )
+        records = []
+        for folder, form in _NAMES.items():
+            rule, videos = f"a video of {folder} is named {form.pattern}", self.root / folder
+            records += [self._named(_method(folder), p, form, rule) for p in list_videos(videos)]
+        return ordered(self.root, records)
 
     def test_list(self) -> list[str]:
         """Return the keys of ``List_of_testing_videos.txt``.

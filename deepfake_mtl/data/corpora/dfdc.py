@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.data.corpora.listed import ListedCorpus, read_entries
-from deepfake_mtl.data.corpora.scanning import describe_content
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 from deepfake_mtl.data.text_files import listed_path, read_text
 from deepfake_mtl.errors import CorpusError
@@ -48,6 +47,11 @@ class DFDC(ListedCorpus):
     name = "dfdc"
     title = "DFDC"
     lists = (_METADATA, _LABELS)
+    holds = ("folders dfdc_train_part_N, or test/labels.csv, or metadata.json of one part",)
+    remedy = (
+        "name the folder that the archives were unpacked into, or name the corpus dfdc_preview if "
+        "it is that of the preview"
+    )
 
     def test_list(self) -> list[str] | None:
         """Return the keys of the videos of ``labels.csv``; None where there is none.
@@ -67,20 +71,8 @@ class DFDC(ListedCorpus):
         """Return the name of the original that ``metadata.json`` names."""
         return record.identities[0] if record.identities[0] != record.name else None
 
-    def _check_root(self) -> None:
-        if not self.root.is_dir():
-            raise CorpusError(f"{self.root}: no such folder; name the folder of {self.title}")
-        if not self._parts() and not self._labelled():
-            hint = (
-                "it is that of the preview: name the corpus dfdc_preview"
-                if (self.root / "dataset.json").is_file()
-                else "name the folder that the archives were unpacked into"
-            )
-            raise CorpusError(
-                f"{self.root}: not a folder of {self.title}: it should hold folders "
-                f"dfdc_train_part_N, or test/labels.csv, or one part's metadata.json, but holds "
-                f"{describe_content(self.root)}; {hint}"
-            )
+    def _holds_all(self) -> bool:
+        return bool(self._parts() or self._labelled())
 
     def _parts(self) -> list[Path]:
         """Return the folders of ``metadata.json``."""

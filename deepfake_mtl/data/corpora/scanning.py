@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.data.corpora.forms import VIDEO_SUFFIXES, in_one_form
+from deepfake_mtl.data.missing import some_of
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError
 
 _IMAGE_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg"))
 BOX_SUFFIXES: Final = frozenset((".csv", ".json"))
 """Suffixes of files of face boxes, which may lie beside the videos that they belong to."""
-
-_NAMED: Final = 5
 
 _log = logging.getLogger(__name__)
 
@@ -90,12 +89,11 @@ def list_videos(folder: Path) -> list[Path]:
 def report_unexplained(folder: Path, paths: Sequence[Path]) -> None:
     """Warn of what no rule explains, so that nothing is left out in silence."""
     if paths:
-        some = ", ".join(path.name for path in paths[:_NAMED])
         _log.warning(
             "%s: %d entries are none of the corpus' videos and are left out: %s",
             folder,
             len(paths),
-            some + (", ..." if len(paths) > _NAMED else ""),
+            some_of([path.name for path in paths]),
         )
 
 
@@ -106,11 +104,6 @@ def report_others(root: Path, known: Iterable[str]) -> None:
         root,
         sorted(path for path in root.iterdir() if path.name not in names and path.name[0] != "."),
     )
-
-
-def describe_content(folder: Path) -> str:
-    """Name some of what a folder holds, for messages."""
-    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
 
 
 def ordered(root: Path, candidates: Iterable[VideoRecord]) -> list[VideoRecord]:

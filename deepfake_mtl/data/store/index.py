@@ -15,7 +15,7 @@ from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store.crop_files import read_header
 from deepfake_mtl.data.store.crop_format import REMEDY
-from deepfake_mtl.data.store.folder import REPORT, StoreInfo, crops_path, list_crops, read_store
+from deepfake_mtl.data.store.folder import REPORT, crops_path, list_crops, read_store
 from deepfake_mtl.data.text_files import read_lines
 from deepfake_mtl.errors import CorpusError
 from deepfake_mtl.util.files import open_whole
@@ -35,7 +35,7 @@ def write_index(root: Path) -> Path:
         VideoError: A header is damaged.
     """
     path = root / "index.jsonl"
-    lines = _lines_from_headers(root, read_store(root))
+    lines = FaceStore(root).lines_from_headers()
     with open_whole(path) as file:
         file.append("".join(f"{to_json(line)}\n" for line in lines).encode())
     return path
@@ -148,7 +148,7 @@ class FaceStore(Corpus):
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             _log.warning("%s is missing: reading headers; run `deepfake-mtl prepare` again", path)
-            return _lines_from_headers(self.root, self._info)
+            return self.lines_from_headers()
         try:
             lines = [json.loads(line) for line in text.splitlines()]
             listed = {(line["method"], line["compression"], line["name"]) for line in lines}
@@ -168,8 +168,8 @@ class FaceStore(Corpus):
                 path,
                 len(found - listed),
             )
-            return _lines_from_headers(self.root, self._info)
-        _check_lines(self.root, self._info, lines)
+            return self.lines_from_headers()
+        self._check_lines(lines)
         return lines
 
     def _record(self, line: Mapping[str, Any]) -> VideoRecord:
@@ -183,35 +183,40 @@ class FaceStore(Corpus):
             path=crops_path(self.root, method, compression, name),
         )
 
+    def lines_from_headers(self) -> list[dict[str, Any]]:
+        """Return what ``index.jsonl`` should hold, by the headers of all files.
 
-def _lines_from_headers(root: Path, info: StoreInfo) -> list[dict[str, Any]]:
-    lines = []
-    for method, compression, name in sorted(list_crops(root)):
-        path = crops_path(root, method, compression, name)
-        header = read_header(path)
-        if (header.method, header.compression, header.name) != (method, compression, name):
-            raise CorpusError(
-                f"{path}: is of {header.key}, and was moved or renamed; put it back, or {REMEDY}"
-            )
-        line = header.to_dict()
-        for bulky in ("times", "squares", "scores"):
-            del line[bulky]
-        line["fps"] = header.fps if math.isfinite(header.fps) else None
-        line["frames"] = header.frames
-        line["bytes"] = path.stat().st_size
-        lines.append(line)
-    _check_lines(root, info, lines)
-    return lines
+        Raises:
+            CorpusError: A file was made with other settings or from something else, or was moved.
+            VideoError: A header is damaged.
+        """
+        lines = []
+        for method, compression, name in sorted(list_crops(self.root)):
+            path = crops_path(self.root, method, compression, name)
+            header = read_header(path)
+            if (header.method, header.compression, header.name) != (method, compression, name):
+                raise CorpusError(
+                    f"{path}: is of {header.key}, and was moved or renamed; put it back, or "
+                    f"{REMEDY}"
+                )
+            line = header.to_dict()
+            for bulky in ("times", "squares", "scores"):
+                del line[bulky]
+            line["fps"] = header.fps if math.isfinite(header.fps) else None
+            line["frames"] = header.frames
+            line["bytes"] = path.stat().st_size
+            lines.append(line)
+        self._check_lines(lines)
+        return lines
 
-
-def _check_lines(root: Path, info: StoreInfo, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Check that all files were made from the same corpus with the settings of the store."""
-    expected = (info.corpus, info.compression, info.settings.digest())
-    for line in lines:
-        made = (line["corpus"], line["compression"], line["settings_digest"])
-        if made != expected:
-            path = crops_path(root, line["method"], line["compression"], line["name"])
-            raise CorpusError(
-                f"{path}: was made from {made[0]} {made[1]} with settings {made[2]}, but the store "
-                f"is of {expected[0]} {expected[1]} with settings {expected[2]}: {REMEDY}"
-            )
+    def _check_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Check that all files were made from the same corpus with the settings of the store."""
+        expected = (self.name, self.compression, self.settings.digest())
+        for line in lines:
+            made = (line["corpus"], line["compression"], line["settings_digest"])
+            if made != expected:
+                path = crops_path(self.root, line["method"], line["compression"], line["name"])
+                raise CorpusError(
+                    f"{path}: was made from {made[0]} {made[1]} with settings {made[2]}, but the "
+                    f"store is of {expected[0]} {expected[1]} with settings {expected[2]}: {REMEDY}"
+                )

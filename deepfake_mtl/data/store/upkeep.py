@@ -10,6 +10,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 
+from deepfake_mtl.data.missing import some_of
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store.folder import crops_path, list_crops
 from deepfake_mtl.errors import CorpusError
@@ -19,7 +20,6 @@ STALE: Final = "stale"
 """Folder of a store for crops of videos that the corpus does not have, or not any more."""
 
 _LOCK: Final = ".prepare.lock"
-_NAMED: Final = 5
 _PAUSE: Final = 0.02
 
 
@@ -98,7 +98,7 @@ def match_corpus(root: Path, records: Collection[VideoRecord]) -> list[tuple[str
     there = set(list_crops(root))
     stale = sorted(there - wanted)
     if there and not there & wanted:
-        some = ", ".join("/".join(each) for each in stale[:_NAMED])
+        some = some_of(["/".join(each) for each in stale])
         raise CorpusError(
             f"{root}: none of its {len(there)} crops ({some}) is of a video of this corpus; check "
             "the folder of the corpus, or name another store"
