@@ -156,7 +156,7 @@ class ClipLoaders(pl.LightningDataModule):
     def _loader_options(self) -> dict[str, Any]:
         return {
             "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),
+            "pin_memory": self._device_type() == "cuda",
             "persistent_workers": self.num_workers > 0,
             "worker_init_fn": begin_worker,
             # Its own: the random state of the training is not to depend on how often data is read.
@@ -173,6 +173,11 @@ class ClipLoaders(pl.LightningDataModule):
             return self.seed
         seed = os.environ.get("PL_GLOBAL_SEED")
         return None if seed is None else int(seed)
+
+    def _device_type(self) -> str:
+        if self.trainer is None:
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.trainer.strategy.root_device.type
 
     def _world(self) -> tuple[int, int]:
         if self.trainer is None:

@@ -20,8 +20,11 @@ PACKAGES: Final = (
 )
 
 
-def environment() -> dict[str, str]:
+def environment(device: torch.device) -> dict[str, str]:
     """Return the versions of Python and of packages that metrics depend on, platform and device.
+
+    Args:
+        device: Device that computed.
 
     Returns:
         Names to versions, and ``platform`` and ``device``: kinds of machine, never its name, nor
@@ -32,7 +35,7 @@ def environment() -> dict[str, str]:
         "deepfake-mtl": __version__,
         **{package: _version(package) for package in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
-        "device": _device(),
+        "device": _name(device),
     }
 
 
@@ -43,7 +46,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     return processor_name()

@@ -1,6 +1,6 @@
 """Lightning's Trainer, as the detector is trained by."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import Trainer
 
@@ -14,6 +14,9 @@ class DetectorTrainer(Trainer):
     imported before, and the command line takes the first that fits.
 
     Args:
+        benchmark: Whether cuDNN tries its algorithms on the first clips, and keeps to the fastest;
+            None does unless `deterministic` is asked for.
+        deterministic: As Lightning's.
         precision: Any of Lightning's names, or ``auto``: ``bf16-mixed`` where a probe shows it
             faster than float32 on this device, else ``32-true``.
         limit_train_batches: Number (int) or share (float) of the training batches of an epoch.
@@ -26,6 +29,8 @@ class DetectorTrainer(Trainer):
     def __init__(
         self,
         *,
+        benchmark: bool | None = None,
+        deterministic: bool | Literal["warn"] | None = None,
         precision: Precision | None = None,
         limit_train_batches: int | float | None = None,  # noqa: PYI041 (in this order)
         limit_val_batches: int | float | None = None,  # noqa: PYI041
@@ -35,6 +40,8 @@ class DetectorTrainer(Trainer):
     ) -> None:
         chosen = resolve_precision(precision, options.get("accelerator", "auto"))
         super().__init__(
+            benchmark=not deterministic if benchmark is None else benchmark,
+            deterministic=deterministic,
             precision=chosen,  # type: ignore[arg-type]
             limit_train_batches=limit_train_batches,
             limit_val_batches=limit_val_batches,

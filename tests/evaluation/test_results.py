@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as sk
 
 from deepfake_mtl.errors import DeepfakeMTLError
@@ -263,7 +264,7 @@ def test_examples_are_chosen_by_the_rule():
 
 
 def test_environment_names_versions_and_no_person():
-    found = environment()
+    found = environment(torch.device("cpu"))
     assert {"python", "torch", "pytorch-lightning", "torchvision", "av", "deepfake-mtl"} <= set(
         found
     )

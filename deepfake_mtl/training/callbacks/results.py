@@ -167,7 +167,7 @@ class ResultsWriter(Callback):
             },
             "figures": detector.test_metrics,
             "config": about["config"],
-            "versions": environment(),
+            "versions": environment(trainer.strategy.root_device),
         }
         if part is not None:
             results["partial"] = part

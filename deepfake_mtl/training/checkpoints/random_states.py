@@ -20,6 +20,11 @@ class RandomStates(Callback):
 
     def __init__(self) -> None:
         self._resumed: list[RandomState] = []
+        self._device = torch.device("cpu")
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Note the device, whose generator is one more."""
+        self._device = trainer.strategy.root_device
 
     def on_train_batch_start(
         self,
@@ -35,7 +40,7 @@ class RandomStates(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every rank; all ranks must call it, as they do for a checkpoint."""
-        own = _collect()
+        own = _collect(self._device)
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
             return {"ranks": [own]}
         states: list[RandomState] = [{} for _ in range(torch.distributed.get_world_size())]
@@ -47,7 +52,7 @@ class RandomStates(Callback):
         self._resumed = list(state_dict["ranks"])
 
 
-def _collect() -> RandomState:
+def _collect(device: torch.device) -> RandomState:
     kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     state: RandomState = {
         "torch": torch.get_rng_state(),
@@ -55,8 +60,8 @@ def _collect() -> RandomState:
         "numpy": (str(kind), np.asarray(keys).tolist(), *rest),
         "python": random.getstate(),
     }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+    if device.type != "cpu":
+        state[device.type] = torch.get_device_module(device).get_rng_state()
     return state
 
 
@@ -66,5 +71,5 @@ def _restore(state: RandomState, device: torch.device) -> None:
     np.random.set_state((kind, np.array(keys, np.uint32), *rest))  # noqa: NPY002
     version, values, gauss = state["python"]
     random.setstate((version, tuple(values), gauss))
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+    if device.type in state:
+        torch.get_device_module(device).set_rng_state(state[device.type].cpu())
