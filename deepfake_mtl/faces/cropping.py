@@ -165,12 +165,12 @@ class Cropper:
 
     def _around(self, found: Detections, frame: Frame) -> Window | None:
         """Return the part of a frame in which all that was found can be cropped, and some more."""
-        window: Window | None = None
-        for x0, y0, x1, y1 in found.boxes.astype(np.float64):
+        windows = []
+        for x0, y0, x1, y1 in found.boxes.astype(np.float64).tolist():
             side = max(x1 - x0, y1 - y0) * self._settings.margin * _SLACK
             square = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side
-            window = _union(window, self._looked_at(square, frame))
-        return window
+            windows.append(self._looked_at(square, frame))
+        return _union(*windows)
 
     def _looked_at(self, square: Square, frame: Frame) -> Window:
         return looked_at(square, self._settings.size, frame.height, frame.width)
@@ -294,13 +294,12 @@ def _bytes_of(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _union(one: Window | None, other: Window | None) -> Window | None:
-    """Return the smallest window that holds both."""
-    if one is None or other is None:
-        return one or other
-    rows, columns = (
-        range(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
+def _union(*windows: Window | None) -> Window | None:
+    """Return the smallest window that holds all that there are."""
+    sides = list(zip(*filter(None, windows), strict=True))
+    if not sides:
+        return None
+    rows, columns = (range(min(r.start for r in s), max(r.stop for r in s)) for s in sides)
     return rows, columns
 
 

@@ -6,14 +6,14 @@ the face; what they put there has not gone through the target's camera.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from deepfake_mtl.synthetic.compositing import Forged, blend, match_colour
 from deepfake_mtl.synthetic.face import FaceModel
-from deepfake_mtl.synthetic.painting import Image, blur, resize, smoothstep, warp
+from deepfake_mtl.synthetic.painting import Image, Plane, blur, resize, smoothstep, warp
 from deepfake_mtl.synthetic.performance import Performance, Pose
 from deepfake_mtl.synthetic.rendering import HeadRenderer, Projection
 from deepfake_mtl.synthetic.scene import Scene
@@ -54,6 +54,18 @@ class View:
     frame: Image
     pose: Pose
     projection: Projection
+
+
+class Forged(NamedTuple):
+    """One manipulated frame and where it was manipulated.
+
+    Attributes:
+        frame: RGB, shape (size, size, 3).
+        mask: 0 or 255, shape (size, size).
+    """
+
+    frame: Image
+    mask: Image
 
 
 class Deepfakes:
@@ -205,3 +217,42 @@ FORGERS: Final[dict[str, Begin]] = {
     forger.__name__: forger for forger in (Deepfakes, Face2Face, FaceSwap, NeuralTextures)
 }
 """How to begin each manipulation for a target and a source."""
+
+
+def match_colour(face: Plane, frame: Image, region: Plane, contrast: bool = True) -> Plane:
+    """Give `face` the mean, and if asked the deviation, that `frame` has in a region.
+
+    Args:
+        face: RGB, shape (size, size, 3).
+        frame: RGB, the same shape.
+        region: Weights, shape (size, size).
+        contrast: Whether to match the deviation as well.
+    """
+    goal = frame.astype(np.float32)
+    weights = (region / (region.sum(dtype=np.float64) + 1e-6))[..., None]
+    mean, goal_mean = _average(face, weights), _average(goal, weights)
+    if not contrast:
+        return np.asarray(face - mean + goal_mean, np.float32)
+    spread = np.sqrt(_average((face - mean) ** 2, weights)) + 1
+    goal_spread = np.sqrt(_average((goal - goal_mean) ** 2, weights)) + 1
+    ratio = np.clip(goal_spread / spread, 0.6, 1.6)
+    return np.asarray((face - mean) * ratio + goal_mean, np.float32)
+
+
+def _average(picture: Plane, weights: NDArray[np.float64]) -> Plane:
+    """Return the weighted mean of each channel, shape (3,).
+
+    No matrix product: its order of summation differs from process to process. The rest of such
+    differences is rounded away, so that equal configurations give equal bytes.
+    """
+    return np.asarray(np.round((picture * weights).sum(axis=(0, 1)), 3), np.float32)
+
+
+def blend(frame: Image, face: Plane, alpha: Plane) -> Forged:
+    """Lay a face over a frame, rounded to eight bits, with the mask of what it covers."""
+    base = frame.astype(np.float32)
+    mixed = base + alpha[..., None] * (face - base)
+    return Forged(
+        np.clip(mixed + 0.5, 0, 255).astype(np.uint8),
+        np.where(alpha > 0.1, 255, 0).astype(np.uint8),
+    )

@@ -7,7 +7,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from deepfake_mtl.data.records import MANIPULATION_CLASSES, ORIGINAL
+from deepfake_mtl.data.corpora.faceforensics import FaceForensics
+from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.errors import CorpusError
 from deepfake_mtl.synthetic.painting import Image
 from deepfake_mtl.synthetic.video import read_video
@@ -37,21 +38,24 @@ def contact_sheet(
             f"{root}: holds no synthetic world; make one with `deepfake-mtl synthesize`"
         )
     compression = json.loads(marker.read_text(encoding="utf-8"))["config"]["compression"]
-    videos = root / "original_sequences" / "youtube" / compression / "videos"
-    names = [path.stem for path in sorted(videos.glob("*.mp4"))[:identities]]
+    records = FaceForensics(root, compression).index()
+    paths = {(record.method, record.identities[0]): record.path for record in records}
+    names = sorted(record.name for record in records if not record.is_fake)[:identities]
     margin, gap, label = round(1.1 * tile), max(2, tile // 16), round(0.5 * tile)
     rows = []
     for method in MANIPULATION_CLASSES:
         cells: list[Image] = []
         for name in names:
-            video = read_video(_find(root, method, compression, name))
-            moments = np.linspace(0, len(video) - 1, frames + 2)[1:-1].astype(int)
-            cells += [
-                np.asarray(
-                    cv2.resize(video[moment], (tile, tile), interpolation=cv2.INTER_CUBIC), np.uint8
+            if (method, name) not in paths:
+                raise CorpusError(
+                    f"{root}: holds no {method} of {name}; finish the world with `deepfake-mtl "
+                    "synthesize`"
                 )
-                for moment in moments
-            ]
+            video = read_video(paths[method, name])
+            moments = np.linspace(0, len(video) - 1, frames + 2)[1:-1].astype(int)
+            for moment in moments:
+                frame = cv2.resize(video[moment], (tile, tile), interpolation=cv2.INTER_CUBIC)
+                cells.append(np.asarray(frame, np.uint8))
             cells.append(blank(tile, gap))
         head = blank(tile, margin)
         write_text(head, method, (gap, tile // 2), tile)
@@ -65,16 +69,3 @@ def contact_sheet(
     # Sixty-four levels look the same as all, in half the bytes.
     picture = np.vstack([top, sheet]) & np.uint8(0xFC)
     save_picture(out, picture)
-
-
-def _find(root: Path, method: str, compression: str, target: str) -> Path:
-    """Return the video of a target under one method."""
-    if method == ORIGINAL:
-        return root / "original_sequences" / "youtube" / compression / "videos" / f"{target}.mp4"
-    folder = root / "manipulated_sequences" / method / compression / "videos"
-    found = sorted(folder.glob(f"{target}_*.mp4"))
-    if not found:
-        raise CorpusError(
-            f"{folder}: holds no fake of {target}; finish the world with `deepfake-mtl synthesize`"
-        )
-    return found[0]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepfake_mtl.data.corpora import FaceForensics
-from deepfake_mtl.data.corpora.forms import in_one_form
+from deepfake_mtl.data.corpora.scanning import in_one_form
 from deepfake_mtl.data.missing import find_missing
 from deepfake_mtl.data.records import MANIPULATIONS, VideoRecord
 from deepfake_mtl.errors import CorpusError

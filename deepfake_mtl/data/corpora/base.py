@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from deepfake_mtl.data.corpora.forms import video_name
+from deepfake_mtl.data.corpora.scanning import video_name
 from deepfake_mtl.data.missing import DOWNLOAD, OnMissing, find_missing
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import CorpusError

@@ -3,8 +3,7 @@
 from typing import Final
 
 from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.forms import video_name
-from deepfake_mtl.data.corpora.scanning import list_videos, ordered, report_others
+from deepfake_mtl.data.corpora.scanning import list_videos, ordered, report_others, video_name
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
 
 _FAKE_ENDING: Final = "_fake"
