@@ -153,8 +153,7 @@ def contestants(setting: Setting, *, compiles: bool) -> tuple[dict[str, Work], d
     }
     if compiles:
         training["this library, bfloat16, compiled"] = our_step(setting, BFLOAT16, compiles=True)
-        compiled = fold_batch_norm(S3D())
-        compiled.compile()
+        compiled = torch.compile(fold_batch_norm(S3D()))
         infers["this library, bfloat16, folded, compiled"] = inference(setting, BFLOAT16, compiled)
     return training, infers
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights
-from deepfake_mtl.models import S3D
+from deepfake_mtl.models import S3D, Encoder
 from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,
@@ -245,7 +245,7 @@ def test_encoders_are_compiled_in_place_where_asked_for(
     compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: found.append(self))  # noqa: PLW0108 (a method)
+    monkeypatch.setattr(Encoder, "compile", lambda self: found.append(self))  # noqa: PLW0108 (a method)
     tasks = [BinaryContrast(), ManipulationCrossEntropy()]
     model = detector(tasks=tasks, compile_encoder=compiled, separate_encoders=True)
     run = trainer(tmp_path)
@@ -253,7 +253,7 @@ def test_encoders_are_compiled_in_place_where_asked_for(
     run.test(model, loader(LABELS), verbose=False)
     encoders = [
         model.network.encoder,
-        *model.key_encoders.values(),
+        *(each.module for each in model.key_encoders.values()),
         *model.network.other_encoders.values(),
     ]
     assert len(encoders) == 3

@@ -1,13 +1,16 @@
 """What makes a step fast and must not change what it computes."""
 
+import copy
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepfake_mtl.detector import Detector
@@ -99,9 +102,28 @@ def test_a_compiled_encoder_learns_the_same_under_the_same_names(
     for compiles in (False, True):
         model = detector(BinaryContrast, ManipulationCrossEntropy, compile_encoder=compiles)
         trainer(tmp_path).fit(model, loader([0, 1, 2, 3, 4, 0, 0, 0], views=2))
-        networks = (model.network.encoder, model.key_encoders["binary"])
-        assert all((each._compiled_call_impl is not None) == compiles for each in networks)
+        networks = (model.network.encoder, model.key_encoders["binary"].module)
+        assert all((each._compiled is not None) == compiles for each in networks)
         states.append(model.state_dict())
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_an_encoder_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is validated between, and however many clips the last batch has."""
+    counter = CompileCounter()
+    compiles = torch.compile
+    monkeypatch.setattr(torch, "compile", partial(compiles, backend=counter))
+    model = detector(BinaryContrast, compile_encoder=True)
+    clips = loader([0, 1, 2, 3, 4, 0, 0], views=2)
+    assert len({len(batch["clip"]) for batch in clips}) == 2
+    trainer(tmp_path, max_epochs=2).fit(model, clips, clips)
+    assert counter.frame_count == 2  # encoder and momentum encoder
+    encoder = model.network.encoder.train()
+    copied = copy.deepcopy(encoder)
+    batch = next(iter(clips))["clip"]
+    with torch.no_grad():
+        copied.second.bias += 1
+    torch.testing.assert_close(copied(batch), encoder(batch) + 1)
+    assert counter.frame_count == 2

@@ -1,9 +1,9 @@
 """What every video encoder of the library offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class Encoder(nn.Module, ABC):
     pretrained: ClassVar[Mapping[str, Pretrained]] = {}
     layouts: ClassVar[Sequence[Layout]] = ()
     load_report: LoadReport | None = None
+    _compiled: Callable[[Tensor], Tensor] | None = None
+    _compiled_shape: torch.Size | None = None
     mean: Tensor
     std: Tensor
 
@@ -86,7 +88,23 @@ class Encoder(nn.Module, ABC):
             ValueError: The clip has another shape, or is too short or too small.
         """
         self._check(clip)
-        return self.encode(self.normalize(clip))
+        if self._compiled is not None and self.training:
+            self._compiled_shape = self._compiled_shape or clip.shape
+            if clip.shape == self._compiled_shape:
+                return self._compiled(clip)
+        return self._features(clip)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (PyTorch's)
+        """Compile the encoder in place, for training with clips of the shape that comes first.
+
+        In evaluation, and for clips of another shape such as a smaller last batch, it computes as
+        before: to compile takes minutes, for each of them. Copies are not compiled.
+
+        Args:
+            *args: Arguments of `torch.compile`.
+            **kwargs: Arguments of `torch.compile`.
+        """
+        self._compiled = torch.compile(self._features, *args, **{"dynamic": False, **kwargs})
 
     def normalize(self, clip: Tensor) -> Tensor:
         """Bring clips (uint8, or floating point in [0, 1]) to the mean and deviation expected."""
@@ -167,6 +185,15 @@ class Encoder(nn.Module, ABC):
             CheckpointError: The state is not that of an encoder.
         """
         self._adopt(Conventions.from_tensor(state))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state.pop("_compiled", None)  # computes with the weights of this one
+        return state
+
+    def _features(self, clip: Tensor) -> Tensor:
+        return self.encode(self.normalize(clip))
 
     def _adopt(self, conventions: Conventions) -> None:
         self.conventions = conventions

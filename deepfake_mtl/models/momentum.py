@@ -1,7 +1,7 @@
 """The key network of MoCo: a copy of the query network that follows it slowly."""
 
 from copy import deepcopy
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import torch
 import torch.distributed as dist
@@ -64,6 +64,10 @@ class MomentumCopy(FullPrecisionModule):
             for norm in _batch_norms(self.module):
                 norm.eval()
         return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (PyTorch's)
+        """Compile the copy in place, as its source."""
+        self.module.compile(*args, **kwargs)
 
     @torch.no_grad()
     def update(self, source: nn.Module, momentum: float) -> None:

@@ -203,7 +203,7 @@ class S3D(Encoder):
         }
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (PyTorch's)
-        """Compile the encoder in place, see `torch.compile`.
+        """Compile the encoder in place; see `Encoder.compile`.
 
         Raises:
             ConfigurationError: Activations are recomputed, which PyTorch's compiler does not trace.
