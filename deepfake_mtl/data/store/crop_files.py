@@ -151,7 +151,7 @@ def read_crops(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
             for frame, part in zip(wanted, parts, strict=False):
                 read_into(path, file, part, PREFIX.size + frame * bytes_of_frame)
         else:
-            _read_images(path, file, prefix, wanted, clip, _FLAGS)
+            _read_images(path, file, prefix, wanted, clip)
     return clip
 
 
@@ -182,7 +182,7 @@ def read_masks(path: Path, start: int, length: int, stride: int = 1) -> NDArray[
                     f"{path}: frame {frame} has no mask: the corpus has none of it, or none that "
                     "can be read"
                 )
-        _read_images(path, file, prefix, entries, masks, cv2.IMREAD_GRAYSCALE)
+        _read_images(path, file, prefix, entries, masks)
     return masks
 
 
@@ -229,20 +229,20 @@ def verify(path: Path) -> CropHeader:
         header = _read_header(path, file, prefix)
         position = PREFIX.size
         entries = read_entries(path, file, prefix, range(prefix.frames + prefix.masks))
+        shape = (prefix.size, prefix.size, 3)
         for number, entry in enumerate(entries):
             blob = read_blob(path, file, prefix, number, entry)
-            if entry[0] != position or (
-                prefix.codec == "raw" and number < prefix.frames and len(blob) != 3 * prefix.size**2
-            ):
+            is_frame = number < prefix.frames
+            raw = is_frame and prefix.codec == "raw"
+            if entry[0] != position or (raw and len(blob) != math.prod(shape)):
                 raise damaged(path, prefix, number, "it lies where it should not")
+            if is_frame and not raw:
+                _decode(path, prefix, number, blob, shape)
+            elif blob and not is_frame:
+                _decode(path, prefix, number, blob, shape[:2])
             position += len(blob)
         if position != prefix.table:
             raise VideoError(f"{path}: has bytes that belong to no frame; {REMEDY}")
-    for frame in range(prefix.frames):
-        read_crops(path, frame, 1)
-    for frame, (_, bytes_of_mask, _) in enumerate(entries[prefix.frames :]):
-        if bytes_of_mask:
-            read_masks(path, frame, 1)
     return header
 
 
@@ -289,16 +289,23 @@ def _encode_png(mask: NDArray[np.uint8]) -> bytes:
 
 
 def _read_images(
-    path: Path, file: FileIO, prefix: Prefix, wanted: range, into: NDArray[np.uint8], flags: int
+    path: Path, file: FileIO, prefix: Prefix, wanted: range, into: NDArray[np.uint8]
 ) -> None:
     """Decode the images with these numbers in the table."""
     entries = read_entries(path, file, prefix, wanted)
     for number, entry, slot in zip(wanted, entries, into, strict=True):
-        blob = np.frombuffer(read_blob(path, file, prefix, number, entry), np.uint8)
-        image = cv2.imdecode(blob, flags) if blob.size else None
-        if image is None or image.shape != slot.shape:
-            raise damaged(path, prefix, number, "it is not an image of the right size")
-        slot[...] = image
+        blob = read_blob(path, file, prefix, number, entry)
+        slot[...] = _decode(path, prefix, number, blob, slot.shape)
+
+
+def _decode(
+    path: Path, prefix: Prefix, number: int, blob: bytes, shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    flags = _FLAGS if len(shape) == 3 else cv2.IMREAD_GRAYSCALE
+    image = cv2.imdecode(np.frombuffer(blob, np.uint8), flags) if blob else None
+    if image is None or image.shape != shape:
+        raise damaged(path, prefix, number, "it is not an image of the right size")
+    return np.asarray(image, np.uint8)
 
 
 def _read_header(path: Path, file: FileIO, prefix: Prefix) -> CropHeader:

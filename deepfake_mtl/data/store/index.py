@@ -4,24 +4,27 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
 
 from deepfake_mtl.data.corpora.base import Corpus
 from deepfake_mtl.data.corpora.faceforensics import FaceForensics, keys_of_test
 from deepfake_mtl.data.json_values import to_json
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.records import VideoRecord
-from deepfake_mtl.data.store.crop_files import read_header
+from deepfake_mtl.data.store.crop_files import read_header, verify
 from deepfake_mtl.data.store.crop_format import REMEDY
+from deepfake_mtl.data.store.crop_header import CropHeader
 from deepfake_mtl.data.store.folder import REPORT, crops_path, list_crops, read_store
 from deepfake_mtl.data.text_files import read_lines
-from deepfake_mtl.errors import CorpusError
+from deepfake_mtl.errors import CorpusError, VideoError
 from deepfake_mtl.util.files import open_whole
 
 _TEST_LIST: Final = "test_list.txt"
-
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +172,8 @@ class FaceStore(Corpus):
                 len(found - listed),
             )
             return self.lines_from_headers()
-        self._check_lines(lines)
+        for line in lines:
+            self._check(line)
         return lines
 
     def _record(self, line: Mapping[str, Any]) -> VideoRecord:
@@ -190,33 +194,60 @@ class FaceStore(Corpus):
             CorpusError: A file was made with other settings or from something else, or was moved.
             VideoError: A header is damaged.
         """
-        lines = []
-        for method, compression, name in sorted(list_crops(self.root)):
-            path = crops_path(self.root, method, compression, name)
-            header = read_header(path)
-            if (header.method, header.compression, header.name) != (method, compression, name):
-                raise CorpusError(
-                    f"{path}: is of {header.key}, and was moved or renamed; put it back, or "
-                    f"{REMEDY}"
-                )
-            line = header.to_dict()
-            for bulky in ("times", "squares", "scores"):
-                del line[bulky]
-            line["fps"] = header.fps if math.isfinite(header.fps) else None
-            line["frames"] = header.frames
-            line["bytes"] = path.stat().st_size
-            lines.append(line)
-        self._check_lines(lines)
-        return lines
+        return [self._line(each, read_header) for each in sorted(list_crops(self.root))]
 
-    def _check_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Check that all files were made from the same corpus with the settings of the store."""
+    def find_damage(self, workers: int) -> list[str]:
+        """Compare all checksums of the store, and decode every frame and mask.
+
+        Args:
+            workers: Number of threads.
+
+        Returns:
+            What is wrong with each file of crops that cannot be used, and with the index.
+        """
+
+        def attempt(each: tuple[str, str, str]) -> str:
+            try:
+                self._line(each, verify)
+            except (CorpusError, VideoError) as error:
+                return str(error)
+            return ""
+
+        files = sorted(list_crops(self.root))
+        with ThreadPoolExecutor(workers) as pool:
+            done = pool.map(attempt, files)
+            damage = list(tqdm(done, total=len(files), desc="Verifying", unit="video"))
+        try:
+            self.index()
+        except (CorpusError, VideoError) as error:
+            damage.append(str(error))
+        return list(dict.fromkeys(filter(None, damage)))
+
+    def _line(
+        self, file: tuple[str, str, str], read: Callable[[Path], CropHeader]
+    ) -> dict[str, Any]:
+        path = crops_path(self.root, *file)
+        header = read(path)
+        if (header.method, header.compression, header.name) != file:
+            raise CorpusError(
+                f"{path}: is of {header.key}, and was moved or renamed; put it back, or {REMEDY}"
+            )
+        line = header.to_dict()
+        for bulky in ("times", "squares", "scores"):
+            del line[bulky]
+        line["fps"] = header.fps if math.isfinite(header.fps) else None
+        line["frames"] = header.frames
+        line["bytes"] = path.stat().st_size
+        self._check(line)
+        return line
+
+    def _check(self, line: Mapping[str, Any]) -> None:
+        """Check that a file was made from the corpus of the store with its settings."""
         expected = (self.name, self.compression, self.settings.digest())
-        for line in lines:
-            made = (line["corpus"], line["compression"], line["settings_digest"])
-            if made != expected:
-                path = crops_path(self.root, line["method"], line["compression"], line["name"])
-                raise CorpusError(
-                    f"{path}: was made from {made[0]} {made[1]} with settings {made[2]}, but the "
-                    f"store is of {expected[0]} {expected[1]} with settings {expected[2]}: {REMEDY}"
-                )
+        made = (line["corpus"], line["compression"], line["settings_digest"])
+        if made != expected:
+            path = crops_path(self.root, line["method"], line["compression"], line["name"])
+            raise CorpusError(
+                f"{path}: was made from {made[0]} {made[1]} with settings {made[2]}, but the store "
+                f"is of {expected[0]} {expected[1]} with settings {expected[2]}: {REMEDY}"
+            )

@@ -141,6 +141,21 @@ def test_what_does_not_belong_into_a_store_is_refused(store):
     assert originals == ["000", "001"]
 
 
+def test_all_damage_of_a_store_is_found_at_once(store):
+    assert FaceStore(store).find_damage(2) == []
+    spoilt = crops_path(store, "original", "c23", "000")
+    with spoilt.open("r+b") as file:  # within a raw frame, which no reading would notice
+        file.seek(500)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    assert len(read_crops(spoilt, 0, 5)) == 5
+    renamed = crops_path(store, "Deepfakes", "c23", "001_000")
+    crops_path(store, "Deepfakes", "c23", "000_001").rename(renamed)
+    renamed_line, spoilt_line, lost_line = FaceStore(store).find_damage(2)
+    assert spoilt_line.startswith(f"{spoilt}: frame 0 of 5 is damaged (its checksum is wrong)")
+    assert renamed_line.startswith(f"{renamed}: is of faceforensics/Deepfakes/c23/000_001")
+    assert "000_001.crops: is listed in index.jsonl but not there, as 1 of 4 files" in lost_line
+
+
 def test_other_settings_are_noticed_and_said_in_words(store, tmp_path):
     info = StoreInfo("faceforensics", "c23", synthetic=True, settings=make_settings("raw"))
     before = (store / "store.json").read_bytes()
