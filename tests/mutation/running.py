@@ -149,8 +149,8 @@ class Plan:
         """The tests that come by a mutant, fast ones first, of so many seconds together."""
         lines = self.lines.get(str(mutant.path), {})
         names = {name for line in mutant.lines for name in lines.get(line, [])}
-        if mutant.on_import:  # by whichever test came first
-            names = {name for found in lines.values() for name in found}
+        if mutant.on_import:  # by whichever test came first, for all that come after
+            names = set(self.seconds)
         chosen: list[str] = []
         for name in sorted(names, key=lambda each: self.seconds[each]):
             budget -= self.seconds[name]
