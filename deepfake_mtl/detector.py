@@ -22,7 +22,7 @@ from deepfake_mtl.optimization.averaging import (
     save_own_state,
 )
 from deepfake_mtl.optimization.monitors import refuse_missing, refuse_unknown
-from deepfake_mtl.optimization.optimizer_options import GroupOptions, apply_options, options_of
+from deepfake_mtl.optimization.optimizer_options import ConfiguredOptions, refuse_another_optimizer
 from deepfake_mtl.optimization.optimizers import (
     BalanceName,
     Interval,
@@ -139,7 +139,7 @@ class Detector(EvaluationModule):
         self.automatic_optimization = not isinstance(self.balance, GradientBalance)
         self._soundness = Soundness(self)
         self._own_state: dict[str, Tensor] = {}
-        self._options: list[GroupOptions] = []
+        self._options: ConfiguredOptions | None = None
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 (Lightning's)
@@ -223,9 +223,11 @@ class Detector(EvaluationModule):
         """Note the optimizer's options before a checkpoint's replace them; refuse useless ones.
 
         Raises:
-            ConfigurationError: The remedy against the leak through BatchNorm does nothing here.
+            ConfigurationError: The remedy against the leak through BatchNorm does nothing here, or
+                the checkpoint is of another optimizer.
         """
-        self._options = options_of(self.trainer.optimizers)
+        refuse_another_optimizer(self.trainer)
+        self._options = ConfiguredOptions(self.trainer)
         self.key_encoders.check_batch_norm(
             self.network.encoder, self.trainer.world_size, self.device
         )
@@ -234,15 +236,13 @@ class Detector(EvaluationModule):
         """Go on with the configured options, and let keys follow each step of the optimizer.
 
         Raises:
-            ConfigurationError: A schedule cannot go on with the configured learning rate, or a
-                metric is monitored that is not logged, or will not exist.
+            ConfigurationError: The configured optimizer or schedule cannot go on from the
+                checkpoint, or a metric is monitored that is not logged, or will not exist.
         """
         self._check_monitors()
-        configured, self._options = self._options, []
-        if configured:  # not while a tuner tries learning rates
-            changes = apply_options(
-                self.trainer.optimizers, self.trainer.lr_scheduler_configs, configured
-            )
+        configured, self._options = self._options, None
+        if configured is not None:  # not while a tuner tries learning rates
+            changes = configured.apply(self.trainer)
             if changes:
                 rank_zero_info(f"Going on with {', '.join(changes)}.")
         self._own_state = copy_own_state(self)

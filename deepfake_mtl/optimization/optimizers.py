@@ -10,10 +10,11 @@ from typing import Any, Final, Literal
 from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights, GradientSurgery, LossBalance, UncertaintyWeights
+from deepfake_mtl.optimization.step_schedule import StepSchedule
 
 ParameterGroup = dict[str, Any]
 
@@ -247,34 +248,6 @@ def build_schedule(
             )
         config["monitor"] = str(monitor)
     return config
-
-
-class StepSchedule(LambdaLR):
-    """Multiply the learning rate of every group by a factor of the step.
-
-    Unlike in LambdaLR, groups may be added later, as by Lightning's BaseFinetuning, and a rate that
-    somebody else has set in between is where the schedule goes on from.
-
-    Args:
-        optimizer: Whose rates they are.
-        factor: The factor of each step, from 0.
-    """
-
-    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
-        super().__init__(optimizer, factor)
-
-    def get_lr(self) -> list[float]:  # type: ignore[override]
-        """Return the rates of this step."""
-        factor: Callable[[int], float] = self.lr_lambdas[0]
-        given: list[Any] = getattr(self, "_last_lr", [])
-        before = factor(self.last_epoch - 1) if given else 1.0
-        rates = []
-        for position, group in enumerate(self.optimizer.param_groups):
-            added = position >= len(given)
-            if "initial_lr" not in group if added else group["lr"] != given[position]:
-                group["initial_lr"] = group["lr"] / before if before else group["lr"]
-            rates.append(group["initial_lr"] * factor(self.last_epoch))
-        return rates
 
 
 def _factor(schedule: str, warmup_steps: int, steps: float) -> Callable[[int], float]:
