@@ -15,15 +15,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.errors import DeepfakeMTLError
     from deepfake_mtl.inference.api import VideoDetector
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "data.datamodule": ("DeepfakeDataModule",),
-            "detector": ("Detector",),
-            "errors": ("DeepfakeMTLError",),
-            "inference.api": ("VideoDetector",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = ["DeepfakeDataModule", "DeepfakeMTLError", "Detector", "VideoDetector", "__version__"]
 

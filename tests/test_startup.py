@@ -122,7 +122,7 @@ def lazy_packages():
 
 @pytest.mark.parametrize("package", lazy_packages(), ids=lambda package: package.__name__)
 def test_type_checkers_see_the_names_that_there_are(package):
-    """Names are written for type checkers, and again for Python: both must say the same."""
+    """Python takes the names from where type checkers see them, and they are those of `__all__`."""
     tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     typed = {
         alias.name: node.module

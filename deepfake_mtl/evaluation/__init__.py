@@ -12,24 +12,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.evaluation.results import SCHEMA_VERSION, Results, write_results
     from deepfake_mtl.evaluation.table import format_table
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "conflict": ("ConflictRow",),
-            "examples": (
-                "Example",
-                "choose_examples",
-            ),
-            "predictions": (
-                "Prediction",
-                "read_predictions",
-                "write_predictions",
-            ),
-            "measuring": ("evaluate",),
-            "results": ("SCHEMA_VERSION", "Results", "write_results"),
-            "table": ("format_table",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "SCHEMA_VERSION",

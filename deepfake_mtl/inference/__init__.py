@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from deepfake_mtl.inference.options import DetectOptions
     from deepfake_mtl.inference.verdict import Verdict
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {"api": ("VideoDetector",), "options": ("DetectOptions",), "verdict": ("Verdict",)},
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = ["DetectOptions", "Verdict", "VideoDetector"]

@@ -18,27 +18,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.losses.contrastive import label_informed_info_nce, nearest_key_accuracy
     from deepfake_mtl.losses.surgery import GradientSurgery
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "balancing": (
-                "FixedWeights",
-                "GradientBalance",
-                "LossBalance",
-                "UncertaintyWeights",
-            ),
-            "conflict": (
-                "ConflictMeter",
-                "GradientConflict",
-                "gradient_conflict",
-            ),
-            "contrastive": (
-                "label_informed_info_nce",
-                "nearest_key_accuracy",
-            ),
-            "surgery": ("GradientSurgery",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "ConflictMeter",

@@ -24,32 +24,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.metrics.scores import fake_probability, tells_fakes
     from deepfake_mtl.metrics.video import VideoScores, VideoTable
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "binary": (
-                "RocCurve",
-                "accuracy",
-                "average_precision",
-                "balanced_accuracy",
-                "binary_report",
-                "calibrate_threshold",
-                "equal_error_rate",
-                "roc_auc",
-                "roc_curve",
-            ),
-            "manipulation": (
-                "confusion_matrix",
-                "recall_by_method",
-            ),
-            "neighbours": ("neighbour_vote",),
-            "scores": ("fake_probability", "tells_fakes"),
-            "video": (
-                "VideoScores",
-                "VideoTable",
-            ),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "RocCurve",

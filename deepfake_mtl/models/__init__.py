@@ -16,28 +16,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.models.video_resnet import R3D18, R2Plus1D18
     from deepfake_mtl.models.weights import without_pretrained
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "encoder": ("Encoder",),
-            "folding": ("fold_batch_norm",),
-            "heads": ("MLPHead",),
-            "load_report": ("LoadReport",),
-            "momentum": (
-                "MomentumCopy",
-                "check_batch_norm_remedy",
-                "shuffled_forward",
-            ),
-            "mvit": ("MViTv2S",),
-            "queue": ("KeyQueue",),
-            "s3d": ("S3D",),
-            "video_resnet": (
-                "R3D18",
-                "R2Plus1D18",
-            ),
-            "weights": ("without_pretrained",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "R3D18",

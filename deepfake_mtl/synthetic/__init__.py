@@ -9,13 +9,6 @@ if TYPE_CHECKING:
     from deepfake_mtl.synthetic.sheet import contact_sheet
     from deepfake_mtl.synthetic.world import MARKER, synthesize
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "config": ("SyntheticConfig",),
-            "sheet": ("contact_sheet",),
-            "world": ("MARKER", "synthesize"),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = ["MARKER", "SyntheticConfig", "contact_sheet", "synthesize"]

@@ -14,27 +14,7 @@ if TYPE_CHECKING:
     )
     from deepfake_mtl.tasks.moco import MoCoSettings
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "base": (
-                "Features",
-                "Task",
-                "TaskStep",
-            ),
-            "contrast": (
-                "BinaryContrast",
-                "ContrastiveTask",
-                "ManipulationContrast",
-            ),
-            "cross_entropy": (
-                "BinaryCrossEntropy",
-                "CrossEntropyTask",
-                "ManipulationCrossEntropy",
-            ),
-            "moco": ("MoCoSettings",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "BinaryContrast",

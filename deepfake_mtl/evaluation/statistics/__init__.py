@@ -27,24 +27,7 @@ if TYPE_CHECKING:
     from deepfake_mtl.evaluation.statistics.scores import METRICS, MetricName, ScoreSet
     from deepfake_mtl.evaluation.statistics.weighted import weighted_accuracy, weighted_auc
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "bootstrap": ("ClusterBootstrap", "identity_groups"),
-            "comparison": ("SIGNIFICANCE", "Difference", "compare", "holm"),
-            "estimate": (
-                "FEW_GROUPS",
-                "LEVEL",
-                "Estimate",
-                "Interval",
-                "combine",
-                "interval",
-                "over_seeds",
-            ),
-            "scores": ("METRICS", "MetricName", "ScoreSet"),
-            "weighted": ("weighted_accuracy", "weighted_auc"),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "FEW_GROUPS",

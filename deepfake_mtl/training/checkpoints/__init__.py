@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     from deepfake_mtl.training.checkpoints.last import LastCheckpoint
     from deepfake_mtl.training.checkpoints.random_states import RandomStates
 else:
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "best": ("BestCheckpoint",),
-            "files": ("WholeCheckpointIO",),
-            "last": ("LastCheckpoint",),
-            "random_states": ("RandomStates",),
-        },
-    )
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = ["BestCheckpoint", "LastCheckpoint", "RandomStates", "WholeCheckpointIO"]
