@@ -18,7 +18,6 @@ from pytorch_lightning.cli import (
     ArgsType,
     LightningArgumentParser,
     LightningCLI,
-    SaveConfigCallback,
 )
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -52,10 +51,10 @@ from deepfake_mtl.training.checkpoints.choice import (
 from deepfake_mtl.training.checkpoints.files import BEST, CHECKPOINTS, LAST, WholeCheckpointIO
 from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from deepfake_mtl.training.checkpoints.random_states import RandomStates
+from deepfake_mtl.training.run_config import RunConfig
 from deepfake_mtl.training.run_folder import lock_training, results_folder
 from deepfake_mtl.training.trainer import DetectorTrainer
 from deepfake_mtl.training.words import check_order, option, replace_option, with_configs_found
-from deepfake_mtl.util.files import whole_path
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -298,21 +297,6 @@ class DetectorCLI(LightningCLI):
         if path.parent.name == CHECKPOINTS:
             parser.set_defaults({"trainer.default_root_dir": str(path.parent.parent)})
         return replace_option(words, "--ckpt_path", str(path))
-
-
-class RunConfig(SaveConfigCallback):
-    """Write the whole configuration of a training into its run folder."""
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
-        """Write the file, on the first process of a fit."""
-        if stage == "fit" and trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / "config.yaml"
-            config = self.config.clone()
-            config["ckpt_path"] = None  # where this once began is no setting of the next training
-            with whole_path(path) as partial:
-                self.parser.save(
-                    config, str(partial), skip_none=False, overwrite=True, multifile=False
-                )
 
 
 def _is_first_process(trainer: Trainer) -> bool:
