@@ -55,7 +55,7 @@ class FoldContract:
         if self.known and self.held_out != fold:
             raise CheckpointError(
                 f"the checkpoint was trained with {_listed(fold)} held out, but held_out is "
-                f"{_listed(self.held_out)}: its figures would be wrong. Give "
+                f"{_listed(self.held_out)}: its metrics would be wrong. Give "
                 f"`held_out={_value(fold)}`, or choose the checkpoint of the other fold"
             )
         self.held_out, self.known = fold, True

@@ -156,7 +156,7 @@ class DeepfakeDataModule(ClipLoaders):
         self._place: EpochPlace | None = None
         self._loaded_place: dict[str, int] | None = None
         self._loaded_seed: int | None = None
-        self._facts: dict[str, Any] | None = None
+        self._statistics: dict[str, Any] | None = None
 
     @property
     def fold(self) -> Fold:
@@ -256,7 +256,7 @@ class DeepfakeDataModule(ClipLoaders):
             "seed": self._base_seed(),
             "crops": self._crops(),
             "place": None if self._place is None else self._place.state_dict(),
-            **self._training_facts(),
+            **self._dataset_statistics(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -295,18 +295,18 @@ class DeepfakeDataModule(ClipLoaders):
         """Return how the crops were made; None of whole frames."""
         return self._corpus.settings.to_dict() if isinstance(self._corpus, FaceStore) else None
 
-    def _training_facts(self) -> dict[str, Any]:
+    def _dataset_statistics(self) -> dict[str, Any]:
         """Return the corpus, and what its training videos look like."""
         if self._corpus is None or "train" not in self._videos:
             return {}
-        if self._facts is None:
+        if self._statistics is None:
             videos = self._videos["train"]
-            self._facts = describe_training(videos.records, videos.infos)
+            self._statistics = describe_training(videos.records, videos.infos)
         corpus = self._corpus
         names = {"name": corpus.name, "compression": corpus.compression}
         return {
             "corpus": {**names, "synthetic": corpus.is_synthetic},
-            "videos": self._facts,
+            "videos": self._statistics,
         }
 
     def _read_splits(self, records: Sequence[VideoRecord]) -> Splits:

@@ -54,6 +54,6 @@ def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None
         here = CropSettings.from_dict(own)
         difference = f"on crops made otherwise: {describe_difference(there.flat(), here.flat())}"
     raise CheckpointError(
-        f"the checkpoint was trained {difference}. Its figures would mislead: prepare a store as "
+        f"the checkpoint was trained {difference}. Its metrics would mislead: prepare a store as "
         "that was, or insist with --data.allow_other_crops true"
     )

@@ -1,7 +1,7 @@
 """Differences between real and fake videos that tell them apart without a look at a face.
 
 A detector takes the easiest way. Where all originals are PNG images and all fakes JPEG, or all of
-one are larger than all of the other, it learns that, and its figures say nothing.
+one are larger than all of the other, it learns that, and its metrics say nothing.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def check_shortcuts(records: Sequence[VideoRecord], infos: Sequence[VideoInfo]) -> None:
     """Compare originals and each manipulation by how their videos are stored.
 
-    One warning names, with the figures, what differs throughout: codecs of which none is shared;
+    One warning names, with numbers, what differs throughout: codecs of which none is shared;
     shorter sides, or frame rates, of which all of one lie above all of the other.
 
     Args:

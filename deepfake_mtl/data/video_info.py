@@ -2,8 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from deepfake_mtl.errors import ConfigurationError
+
+VIDEO_SUFFIXES: Final = frozenset(
+    f".{ending}"
+    for ending in (
+        "3g2", "3gp", "asf", "avi", "dv", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg",
+        "mpg", "mts", "mxf", "nut", "ogg", "ogv", "ts", "vob", "webm", "wmv",
+    )
+)  # fmt: skip
+"""Suffixes of the video files that are looked at in folders, in lower case."""
+
+IMAGE_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg"))
+"""Suffixes of frames that are stored as images, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, video_name
 from deepfake_mtl.data.text_files import read_text
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
-
-BOX_SUFFIXES: Final = (".csv", ".json")
-"""What files of boxes end with."""
 
 _COLUMNS: Final = ["frame", "x0", "y0", "x1", "y1"]
 _Row: TypeAlias = tuple[str, str, list[float]]  # where it stands, frame, and 0, 4 or 5 numbers
@@ -50,9 +48,8 @@ def find_boxes(folder: Path, root: Path, video: Path) -> Path:
     Raises:
         ConfigurationError: There is none, or one of each format.
     """
-    name = video.name if video.is_dir() else video.stem
     place = folder / video.relative_to(root).parent
-    candidates = [place / f"{name}{ending}" for ending in BOX_SUFFIXES]
+    candidates = [place / f"{video_name(video)}{ending}" for ending in BOX_SUFFIXES]
     found = [path for path in candidates if path.is_file()]
     if len(found) != 1:
         names = " and ".join(path.name for path in candidates)

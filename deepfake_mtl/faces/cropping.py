@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.store.crop_files import count_masks, read_header, write_crops
 from deepfake_mtl.data.store.crop_header import CropHeader
@@ -18,7 +19,7 @@ from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.data.video import Frame, iterate_frames, probe
 from deepfake_mtl.data.video.colours import Window
 from deepfake_mtl.errors import ConfigurationError, VideoError
-from deepfake_mtl.faces.box_files import BOX_SUFFIXES, find_boxes, read_boxes
+from deepfake_mtl.faces.box_files import find_boxes, read_boxes
 from deepfake_mtl.faces.boxes import Detections
 from deepfake_mtl.faces.crops import Square, covered, crop_frame, looked_at
 from deepfake_mtl.faces.detection import Center, FaceDetector, YuNet

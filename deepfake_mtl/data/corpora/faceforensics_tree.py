@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from deepfake_mtl.data.corpora.base import CorpusReader
-from deepfake_mtl.data.corpora.scanning import (
-    BOX_SUFFIXES,
-    VIDEO_SUFFIXES,
-    in_one_form,
-    report_unexplained,
-)
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, in_one_form, report_unexplained
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.video_info import VIDEO_SUFFIXES
 from deepfake_mtl.errors import CorpusError
 
 Compression = Literal["raw", "c23", "c40"]

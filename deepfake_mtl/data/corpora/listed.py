@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from deepfake_mtl.data.corpora.base import CorpusReader, listed_videos
-from deepfake_mtl.data.corpora.scanning import (
-    BOX_SUFFIXES,
-    VIDEO_SUFFIXES,
-    ordered,
-    report_unexplained,
-)
+from deepfake_mtl.data.corpora.scanning import BOX_SUFFIXES, ordered, report_unexplained
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.text_files import read_json
+from deepfake_mtl.data.video_info import VIDEO_SUFFIXES
 from deepfake_mtl.errors import CorpusError
 
 

@@ -9,17 +9,13 @@ from typing import Final
 
 from deepfake_mtl.data.missing import some_of
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
+from deepfake_mtl.data.video_info import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake_mtl.errors import CorpusError
-
-VIDEO_SUFFIXES: Final = frozenset(
-    (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
-)
 
 _FILES: Final = "files"
 _FRAMES: Final = "folders of frames"
 
-_IMAGE_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg"))
-BOX_SUFFIXES: Final = frozenset((".csv", ".json"))
+BOX_SUFFIXES: Final = (".csv", ".json")
 """Suffixes of files of face boxes, which may lie beside the videos that they belong to."""
 
 _log = logging.getLogger(__name__)
@@ -132,7 +128,7 @@ def ordered(root: Path, candidates: Iterable[VideoRecord]) -> list[VideoRecord]:
 def _holds_images(folder: Path) -> bool:
     with os.scandir(folder) as entries:
         return any(
-            os.path.splitext(entry.name)[1].lower() in _IMAGE_SUFFIXES  # noqa: PTH122 (faster)
+            os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (faster)
             for entry in entries
             if not entry.name.startswith(".")
         )

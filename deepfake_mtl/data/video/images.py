@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from deepfake_mtl.data.video.colours import scale
 from deepfake_mtl.data.video.container import REMEDY
+from deepfake_mtl.data.video_info import IMAGE_SUFFIXES
 from deepfake_mtl.errors import VideoError
 
-_ENDINGS: Final = (".png", ".jpg", ".jpeg")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 _FLAGS: Final = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -36,7 +36,7 @@ def list_images(path: Path) -> list[Path]:
     """
     images: dict[_Key, Path] = {}
     for file in sorted(path.iterdir()):
-        if file.suffix.lower() not in _ENDINGS or file.name.startswith("."):
+        if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
             continue
         other = images.setdefault(_order(file), file)
         if other is not file:

@@ -9,16 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from deepfake_mtl.data.text_files import read_lines, shown
+from deepfake_mtl.data.video_info import VIDEO_SUFFIXES
 from deepfake_mtl.errors import ConfigurationError
-
-VIDEO_SUFFIXES: Final = frozenset(
-    f".{ending}"
-    for ending in (
-        "3g2", "3gp", "asf", "avi", "dv", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg",
-        "mpg", "mts", "mxf", "nut", "ogg", "ogv", "ts", "vob", "webm", "wmv",
-    )
-)  # fmt: skip
-"""Suffixes of the files that are looked at in folders."""
 
 LIST_SUFFIX: Final = ".txt"
 """Suffix of a list, which has the path of a video in each line."""
