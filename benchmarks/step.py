@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.video import s3d
 
-from deepfake_mtl.models import S3D, MLPHead, MomentumCopy, fold_batch_norm
+from deepfake_mtl.models import S3D, MLPHead, MomentumEncoder, fold_batch_norm
 from deepfake_mtl.models.weights import IMAGENET_MEAN, IMAGENET_STD
 from deepfake_mtl.tasks import BinaryContrast, BinaryCrossEntropy, Features, MoCoSettings
 
@@ -93,7 +93,7 @@ def our_step(
 ) -> Work:
     """Return a step of this library: real or fake by cross-entropy, or by label-informed MoCo."""
     encoder = S3D(recompute_activations=recompute).to(setting.device)
-    keys = MomentumCopy(encoder) if contrast else None
+    keys = MomentumEncoder(encoder) if contrast else None
     task = BinaryContrast() if contrast else BinaryCrossEntropy()
     moco = MoCoSettings(queue_size=setting.queue_size)
     task.build(encoder.feature_dim, moco)

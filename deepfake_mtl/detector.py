@@ -343,8 +343,8 @@ class Detector(EvaluationModule):
             self.log(f"train/{name}/loss", step.loss.detach())
             if step.probe_loss is not None:
                 self.log(f"train/{name}/probe_loss", step.probe_loss.detach())
-            for figure, value in step.figures.items():
-                self.log(f"train/{name}/{figure}", value, prog_bar=figure == "accuracy")
+            for metric, value in step.metrics.items():
+                self.log(f"train/{name}/{metric}", value, prog_bar=metric == "accuracy")
         if self.balance.learns:
             for name, factor in self.balance.factors().items():
                 self.log(f"train/{name}/weight", factor)

@@ -107,11 +107,11 @@ class EvaluationModule(pl.LightningModule):
             features = encoder(batch["clip"])
             for task in tasks:
                 outputs.update(task.predict(features))
-                figures = {}
-                if clips:
-                    figures = task.validation_figures(features, self.labels(task, batch))
-                for name, figure in figures.items():
-                    self.log(f"val/{task.name}/{name}", figure, sync_dist=True, batch_size=clips)
+                if not clips:
+                    continue
+                metrics = task.validation_metrics(features, self.labels(task, batch))
+                for name, metric in metrics.items():
+                    self.log(f"val/{task.name}/{name}", metric, sync_dist=True, batch_size=clips)
         self._collect(outputs, batch, self.val_scores)
 
     def on_validation_epoch_end(self) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import label_informed_info_nce
-from deepfake_mtl.models import KeyQueue, MomentumCopy
+from deepfake_mtl.models import KeyQueue, MomentumEncoder
 from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,
@@ -130,7 +130,7 @@ def test_a_step_equals_plain_pytorch() -> None:
     model = silent(detector("con con"))
     plain = copy.deepcopy(model)
     encoder, heads = plain.network.encoder, [task.projection for task in contrastive(plain)]
-    key_encoder, key_heads = MomentumCopy(encoder), [MomentumCopy(head) for head in heads]
+    key_encoder, key_heads = MomentumEncoder(encoder), [MomentumEncoder(head) for head in heads]
     queues = [KeyQueue(11, 5), KeyQueue(11, 5)]
     # Batches of four in a queue of eleven, the last one of two.
     for batch in loader(LABELS, batch_size=4, views=2):

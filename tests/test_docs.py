@@ -22,7 +22,7 @@ from deepfake_mtl.evaluation import results
 from deepfake_mtl.experiments import files
 from deepfake_mtl.experiments.report import content
 from deepfake_mtl.inference import description, verdict
-from deepfake_mtl.models import KeyQueue, MomentumCopy
+from deepfake_mtl.models import KeyQueue, MomentumEncoder
 from deepfake_mtl.synthetic import config
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
@@ -43,7 +43,7 @@ def views() -> list[tuple[Tensor, Tensor, Tensor]]:
     return [(a, b, torch.tensor([0, 1])) for a, b in zip(first, second, strict=True)]
 
 
-def check(query: torch.nn.Module, key: MomentumCopy, queue: KeyQueue, loss: Tensor) -> None:
+def check(query: torch.nn.Module, key: MomentumEncoder, queue: KeyQueue, loss: Tensor) -> None:
     assert loss.isfinite()
     assert loss > 0
     assert (queue.labels >= 0).sum() == 6

@@ -98,9 +98,9 @@ class ConflictMeter:
             By group, then by the names of two tasks in the order in which they were added; scalars
             on the device of the parameters.
         """
-        figures = {name: self._compare(name) for name in self._groups}
+        conflicts = {name: self._compare(name) for name in self._groups}
         self._gradients = {}
-        return figures
+        return conflicts
 
     def _compare(self, group: str) -> dict[tuple[str, str], GradientConflict]:
         rows = {}

@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from deepfake_mtl.models.folding import fold_batch_norm
     from deepfake_mtl.models.heads import MLPHead
     from deepfake_mtl.models.load_report import LoadReport
-    from deepfake_mtl.models.momentum import MomentumCopy, check_batch_norm_remedy, shuffled_forward
+    from deepfake_mtl.models.momentum import (
+        MomentumEncoder,
+        check_batch_norm_remedy,
+        shuffled_forward,
+    )
     from deepfake_mtl.models.mvit import MViTv2S
     from deepfake_mtl.models.queue import KeyQueue
     from deepfake_mtl.models.s3d import S3D
@@ -26,7 +30,7 @@ __all__ = [
     "LoadReport",
     "MLPHead",
     "MViTv2S",
-    "MomentumCopy",
+    "MomentumEncoder",
     "R2Plus1D18",
     "check_batch_norm_remedy",
     "fold_batch_norm",

@@ -17,7 +17,7 @@ BatchNormRemedy = Literal["none", "shuffle", "sync", "average"]
 BATCH_NORM_REMEDIES: Final[tuple[BatchNormRemedy, ...]] = ("none", "shuffle", "sync", "average")
 
 
-class MomentumCopy(FullPrecisionModule):
+class MomentumEncoder(FullPrecisionModule):
     """A frozen copy of a network, whose weights are a moving average of that network's.
 
     Used for the encoder and for each projection head (MoCo, He et al., CVPR 2020, section 3.2).
@@ -132,7 +132,7 @@ def check_batch_norm_remedy(remedy: BatchNormRemedy, encoder: nn.Module, ranks: 
     """Refuse a remedy for the leak through BatchNorm that would do nothing.
 
     ``none`` always passes. ``shuffle`` (`shuffled_forward`) and ``sync`` (SyncBatchNorm in query
-    and key network) need several ranks; ``average`` (`MomentumCopy.average_statistics`) works on
+    and key network) need several ranks; ``average`` (`MomentumEncoder.average_statistics`) works on
     any number. ``sync`` makes the statistics of queries and keys those of the larger common batch,
     which says less about a clip, but unlike the other two it does not part the key from its query
     (https://github.com/facebookresearch/moco/issues/46).

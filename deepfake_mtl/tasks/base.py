@@ -36,12 +36,12 @@ class TaskStep(NamedTuple):
     Attributes:
         loss: Trains the encoder and the task's head.
         probe_loss: Trains a probe on detached features, and nothing else; None where there is none.
-        figures: For logs, without a gradient.
+        metrics: For logs, without a gradient.
     """
 
     loss: Tensor
     probe_loss: Tensor | None
-    figures: dict[str, Tensor]
+    metrics: dict[str, Tensor]
 
 
 class Task(nn.Module, ABC):
@@ -130,5 +130,5 @@ class Task(nn.Module, ABC):
         """
 
     @abstractmethod
-    def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return losses of a validation batch (features B x F, labels B) for logs; scalars."""

@@ -7,7 +7,7 @@ from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
 from deepfake_mtl.metrics.names import NEIGHBOURS
 from deepfake_mtl.metrics.neighbours import neighbour_vote
-from deepfake_mtl.models import KeyQueue, MLPHead, MomentumCopy
+from deepfake_mtl.models import KeyQueue, MLPHead, MomentumEncoder
 from deepfake_mtl.tasks.base import Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
@@ -60,7 +60,7 @@ class ContrastiveTask(Task):
         self._moco = moco
         self.queue = KeyQueue(moco.queue_size, moco.dim)
         self.projection = MLPHead(in_features, moco.dim, self._hidden_features)
-        self.key_projection = MomentumCopy(self.projection)
+        self.key_projection = MomentumEncoder(self.projection)
         self.probe = MLPHead(in_features, len(self.classes), self._hidden_features)
 
     def learn(self, features: Features, labels: Tensor) -> TaskStep:
@@ -78,11 +78,11 @@ class ContrastiveTask(Task):
             loss = (loss + other) / 2
             self.queue.enqueue(other_keys, labels)
         logits = self.probe(features.first.detach())
-        figures = {
+        metrics = {
             "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),
             "nearest_key_accuracy": nearest_key_accuracy(queries, labels, *stored),
         }
-        return TaskStep(loss, functional.cross_entropy(logits, labels), figures)
+        return TaskStep(loss, functional.cross_entropy(logits, labels), metrics)
 
     def predict(self, features: Tensor) -> dict[str, Tensor]:
         """See `Task.predict`."""
@@ -99,8 +99,8 @@ class ContrastiveTask(Task):
             self.name + NEIGHBOURS: vote.float(),
         }
 
-    def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return the loss of the probe; see `Task.validation_figures`."""
+    def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of the probe; see `Task.validation_metrics`."""
         return {"probe_loss": functional.cross_entropy(self.probe(features), labels)}
 
     def update_keys(self) -> None:

@@ -82,8 +82,8 @@ class CrossEntropyTask(Task):
         """Return the probabilities of the head; see `Task.predict`."""
         return {self.name: self.head(features).float().softmax(dim=1)}
 
-    def validation_figures(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return the loss of a validation batch; see `Task.validation_figures`."""
+    def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the loss of a validation batch; see `Task.validation_metrics`."""
         return {"loss": self._loss(self.head(features), labels)}
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:

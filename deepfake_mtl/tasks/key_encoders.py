@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.momentum import (
-    MomentumCopy,
+    MomentumEncoder,
     check_batch_norm_remedy,
     shuffled_forward,
 )
@@ -27,7 +27,7 @@ class KeyEncoders(nn.ModuleDict):
         average = moco.batch_norm_remedy == "average"
         super().__init__(
             {
-                name: MomentumCopy(encoder, average_statistics=average)
+                name: MomentumEncoder(encoder, average_statistics=average)
                 for name, encoder in encoders.items()
             }
         )
@@ -111,8 +111,8 @@ class KeyEncoders(nn.ModuleDict):
         keys: Tensor = copy(clip)
         return keys
 
-    def _copy(self, name: str) -> MomentumCopy:
+    def _copy(self, name: str) -> MomentumEncoder:
         copy = self[name]
-        if not isinstance(copy, MomentumCopy):
+        if not isinstance(copy, MomentumEncoder):
             raise TypeError(f"{name} is a {type(copy).__name__}")
         return copy

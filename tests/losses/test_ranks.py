@@ -16,7 +16,7 @@ from deepfake_mtl.losses import (
     gradient_conflict,
     label_informed_info_nce,
 )
-from deepfake_mtl.models.momentum import MomentumCopy, shuffled_forward
+from deepfake_mtl.models.momentum import MomentumEncoder, shuffled_forward
 from deepfake_mtl.models.queue import KeyQueue
 from tests.processes import run_processes
 
@@ -45,7 +45,7 @@ def train(rows: slice, *, ddp: bool) -> list[dict[str, Any]]:
     """A short training by contrast; the queue of 7 is not divided by the batch of 6."""
     query = encoder()
     network = DistributedDataParallel(query) if ddp else query
-    key, queue = MomentumCopy(query), KeyQueue(7, 4).double()
+    key, queue = MomentumEncoder(query), KeyQueue(7, 4).double()
     optimizer = torch.optim.SGD(query.parameters(), lr=0.5)
     record = []
     for first, second, labels in batches():

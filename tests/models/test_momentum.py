@@ -10,7 +10,7 @@ from deepfake_mtl.models import S3D, MLPHead
 from deepfake_mtl.models.momentum import (
     BATCH_NORM_REMEDIES,
     BatchNormRemedy,
-    MomentumCopy,
+    MomentumEncoder,
     check_batch_norm_remedy,
     shuffled_forward,
 )
@@ -32,7 +32,7 @@ def copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def test_it_keeps_the_memory_format_and_the_buffers_of_an_encoder() -> None:
     source = S3D()
-    copy = MomentumCopy(source)
+    copy = MomentumEncoder(source)
     for name, value in source.named_parameters():
         assert copy.module.get_parameter(name).stride() == value.stride()
     weights = [p for p in copy.parameters() if p.dim() == 5]
@@ -44,7 +44,7 @@ def test_it_keeps_the_memory_format_and_the_buffers_of_an_encoder() -> None:
 def test_it_starts_as_an_independent_frozen_copy() -> None:
     torch.manual_seed(0)
     source = small_network()
-    copy = MomentumCopy(source)
+    copy = MomentumEncoder(source)
     before = copies(dict(copy.module.named_parameters()))
     for name, parameter in source.named_parameters():
         assert torch.equal(parameter, before[name])
@@ -62,7 +62,7 @@ def test_it_starts_as_an_independent_frozen_copy() -> None:
 def test_update_equals_the_formula_and_leaves_statistics_alone() -> None:
     torch.manual_seed(0)
     source = small_network().double()
-    copy = MomentumCopy(source)
+    copy = MomentumEncoder(source)
     copy(torch.randn(4, 3, 3, 3, 3, dtype=torch.float64))
     before = copies(copy.module.state_dict())
     perturb(source)
@@ -82,7 +82,7 @@ def test_it_moves_where_bfloat16_would_not() -> None:
     torch.manual_seed(0)
     start = MLPHead(8, 4, 8)
     source = deepcopy(start).bfloat16()
-    copy = MomentumCopy(source)
+    copy = MomentumEncoder(source)
     module = nn.ModuleDict({"query": source, "key": copy}).to(torch.bfloat16)
     before = copies(dict(copy.module.named_parameters()))
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_it_moves_where_bfloat16_would_not() -> None:
 def test_averaged_statistics_part_a_key_from_its_batch() -> None:
     torch.manual_seed(0)
     source = small_network().double()
-    copy, moco = MomentumCopy(source, average_statistics=True), MomentumCopy(source)
+    copy, moco = MomentumEncoder(source, average_statistics=True), MomentumEncoder(source)
     parent = nn.ModuleList([source, copy, moco]).train()
     clips = torch.randn(4, 3, 3, 3, 3, dtype=torch.float64)
     mean = copy.module[1].running_mean.clone()
@@ -119,11 +119,11 @@ def test_averaged_statistics_part_a_key_from_its_batch() -> None:
     assert parent.training
     assert not copy.module[1].training
     with pytest.raises(ConfigurationError, match="no BatchNorm with running statistics"):
-        MomentumCopy(MLPHead(2, 2), average_statistics=True)
+        MomentumEncoder(MLPHead(2, 2), average_statistics=True)
 
 
 def test_bad_updates_are_refused() -> None:
-    copy = MomentumCopy(MLPHead(4, 4, 4))
+    copy = MomentumEncoder(MLPHead(4, 4, 4))
     for momentum in (1.1, -0.1):
         with pytest.raises(ConfigurationError, match="must be from 0 to 1"):
             copy.update(MLPHead(4, 4, 4), momentum)
@@ -133,7 +133,7 @@ def test_bad_updates_are_refused() -> None:
 
 def test_at_the_ends_of_its_range_a_copy_stands_still_or_is_its_source() -> None:
     source = small_network()
-    copy = MomentumCopy(source)
+    copy = MomentumEncoder(source)
     before = copies(dict(copy.module.named_parameters()))
     perturb(source)
     for momentum, expected in ((1, before), (0, dict(source.named_parameters()))):
@@ -144,11 +144,13 @@ def test_at_the_ends_of_its_range_a_copy_stands_still_or_is_its_source() -> None
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_copy_of_a_network_in_16_bits_is_in_float32(dtype: torch.dtype) -> None:
-    copy = MomentumCopy(MLPHead(2, 2).to(dtype))
+    copy = MomentumEncoder(MLPHead(2, 2).to(dtype))
     assert {p.dtype for p in copy.parameters()} == {torch.float32}
-    partly = MomentumCopy(nn.Sequential(nn.Linear(2, 2).to(dtype), nn.Linear(2, 2)))
+    partly = MomentumEncoder(nn.Sequential(nn.Linear(2, 2).to(dtype), nn.Linear(2, 2)))
     assert {p.dtype for p in partly.parameters()} == {torch.float32}
-    assert {p.dtype for p in MomentumCopy(MLPHead(2, 2).double()).parameters()} == {torch.float64}
+    assert {p.dtype for p in MomentumEncoder(MLPHead(2, 2).double()).parameters()} == {
+        torch.float64
+    }
     inputs = torch.randn(3, 2, requires_grad=True)
     assert not partly(inputs).requires_grad
 
@@ -156,7 +158,7 @@ def test_a_copy_of_a_network_in_16_bits_is_in_float32(dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("training", [True, False])
 def test_a_copy_is_in_the_mode_of_its_source(training: bool) -> None:
     for average in (True, False):
-        copy = MomentumCopy(small_network().train(training), average_statistics=average)
+        copy = MomentumEncoder(small_network().train(training), average_statistics=average)
         assert copy.training is copy.module[0].training is training
         assert copy.module[1].training is (training and not average)
         assert copy.train() is copy
@@ -167,7 +169,7 @@ def test_a_copy_is_in_the_mode_of_its_source(training: bool) -> None:
 def test_statistics_that_are_not_kept_cannot_be_averaged() -> None:
     without = nn.Sequential(nn.BatchNorm3d(4, track_running_stats=False), nn.BatchNorm3d(4))
     for refused in (
-        lambda: MomentumCopy(without, average_statistics=True),
+        lambda: MomentumEncoder(without, average_statistics=True),
         lambda: check_batch_norm_remedy("average", without, 2),
     ):
         with pytest.raises(ConfigurationError, match="no BatchNorm with running statistics"):

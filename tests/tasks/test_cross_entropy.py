@@ -38,7 +38,7 @@ def test_another_loss_stands_in_the_place_of_cross_entropy() -> None:
         torch.manual_seed(0)
         task.build(8, MoCoSettings())
         losses.append(task.learn(Features(features), labels).loss)
-        assert task.validation_figures(features, labels)["loss"] == losses[-1]
+        assert task.validation_metrics(features, labels)["loss"] == losses[-1]
     assert losses[1] == losses[0] / 2
     with pytest.raises(ConfigurationError, match="label_smoothing are options of cross-entropy"):
         BinaryCrossEntropy(loss=Halved(), label_smoothing=0.1)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.models import MomentumCopy
+from deepfake_mtl.models import MomentumEncoder
 from deepfake_mtl.tasks import MoCoSettings
 from deepfake_mtl.tasks.key_encoders import KeyEncoders
 
@@ -72,7 +72,7 @@ def test_the_encoder_of_a_branch_is_followed_by_the_momentum() -> None:
     assert torch.equal(keys["binary"].module[0].weight, before)
     keys.follow("binary", source)
     torch.testing.assert_close(keys["binary"].module[0].weight, before + 0.25)
-    assert isinstance(keys["binary"], MomentumCopy)
+    assert isinstance(keys["binary"], MomentumEncoder)
 
 
 def test_a_remedy_that_does_nothing_is_refused() -> None:

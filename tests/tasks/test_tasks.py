@@ -84,10 +84,10 @@ def test_cross_entropy_is_that_of_pytorch(
     )
     step = task.learn(Features(given), LABELS)
     torch.testing.assert_close(step.loss, expected)
-    torch.testing.assert_close(task.validation_figures(given, LABELS), {"loss": expected})
+    torch.testing.assert_close(task.validation_metrics(given, LABELS), {"loss": expected})
     assert step.probe_loss is None
-    assert set(step.figures) == {"accuracy"}
-    assert step.figures["accuracy"] == (logits.argmax(dim=1) == LABELS).float().mean()
+    assert set(step.metrics) == {"accuracy"}
+    assert step.metrics["accuracy"] == (logits.argmax(dim=1) == LABELS).float().mean()
     assert not task.state_dict().keys() & {"_class_weights"}
 
 
@@ -134,7 +134,7 @@ def test_a_step_of_contrast(kind: type[ContrastiveTask], symmetric: bool) -> Non
     step = task.learn(Features(*given), LABELS)
     torch.testing.assert_close(step.loss, loss)
     torch.testing.assert_close(step.probe_loss, functional.cross_entropy(logits, LABELS))
-    assert step.figures == {
+    assert step.metrics == {
         "accuracy": (logits.argmax(dim=1) == LABELS).float().mean(),
         "nearest_key_accuracy": nearest_key_accuracy(task.projection(first), LABELS, *stored),
     }
@@ -166,7 +166,7 @@ def test_neighbours_vote_by_the_settings(kind: type[ContrastiveTask]) -> None:
     torch.testing.assert_close(task.predict(given)[f"{task.name}_neighbours"], expected)
     logits = task.predict(given)[task.name].log()
     torch.testing.assert_close(
-        task.validation_figures(given, LABELS),
+        task.validation_metrics(given, LABELS),
         {"probe_loss": functional.cross_entropy(logits, LABELS)},
     )
 
