@@ -438,7 +438,8 @@ def test_two_ranks_train_and_score_as_one(tiny_corpus: Path, trained: Path, tmp_
     two = ["--trainer.devices=2", "--trainer.strategy=ddp"]
     command = [sys.executable, "-m", "deepfake_mtl"]
     words = fit_words(tiny_corpus, tmp_path / "fit", "--data.batch_size=2", *two)
-    subprocess.run([*command, *words], check=True)
+    done = subprocess.run([*command, *words], check=True, stderr=subprocess.PIPE, text=True)
+    assert "batches of 2 clips on each of 2 devices, 4 together" in done.stderr
     files = [path.name for path in (tmp_path / "fit").rglob("*.ckpt")]
     assert sorted(files) == ["best.ckpt", "last.ckpt"]
 

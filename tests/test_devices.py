@@ -2,10 +2,12 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -16,6 +18,10 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.inference import VideoDetector
+from deepfake_mtl.inference.batch import workers
+from deepfake_mtl.inference.batch.workers import WorkerSettings
+from deepfake_mtl.inference.clips import Clip, ClipScorer
+from deepfake_mtl.inference.options import DetectOptions
 from deepfake_mtl.tasks import BinaryContrast, ManipulationContrast, MoCoSettings
 from deepfake_mtl.training.checkpoints.random_states import RandomStates
 from deepfake_mtl.training.trainer import DetectorTrainer
@@ -97,6 +103,62 @@ def test_detect_finds_whatever_there_is(
     )
     VideoDetector.from_checkpoint(write_folder(tmp_path / "folder", description()))
     assert moved[-1] == (kind or "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("cuda", ["cuda:0", "cuda:1"]), ("auto", ["cuda:0", "cuda:1"]), ("cuda:1", ["cuda:1"])],
+)
+def test_processes_take_turns_with_the_gpus(
+    name: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(
+        VideoDetector, "from_checkpoint", lambda _, options, *__: taken.append(options.device)
+    )
+    settings = WorkerSettings(Path("none"), DetectOptions(device=name))
+    counts = {workers._load(settings, number)[1] for number in range(4)}
+    assert taken == (expected * 4)[:4]
+    assert counts == {2 * len(expected)}
+    assert workers._load(replace(settings, most=1), 0)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "batches"), [(4, [4, 3]), (2, [4, 2, 2, 2, 1]), (1, [4, 2, 1, 1, 1, 1, 1, 1, 1])]
+)
+def test_memory_that_is_too_small_makes_smaller_batches(room: int, batches: list[int]) -> None:
+    sizes: list[int] = []
+
+    def network(clips: Tensor) -> dict[str, Tensor]:
+        sizes.append(len(clips))
+        if len(clips) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {"binary": clips[:, :2, 0, 0, 0] / 255}
+
+    values = [0, 10, 20, 30, 40, 50, 60]
+    frames = [np.full((4, 8, 8, 3), value, np.uint8) for value in values]
+    clips = [Clip(0, 0, 3, each, 8.0, None, folded=False) for each in frames]
+    scorer = ClipScorer(network, torch.device("cpu"))  # type: ignore[arg-type]
+    scored = [each for clip in clips for each in scorer.push(clip)]
+    scored += scorer.flush()
+    found = [rows["binary"][0] for _, _, rows in scored]
+    assert found == pytest.approx([value / 255 for value in values])
+    assert sizes == batches
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        _ = [*scorer.push(clips[0]), *scorer.flush()]
+
+
+def test_a_verdict_of_another_device_is_made_again(tmp_path: Path) -> None:
+    setup = VideoDetector.from_checkpoint(write_folder(tmp_path / "folder", description())).setup
+    assert (setup.settings["device"], setup.settings["tf32"]) == ("cpu", False)
+    content = setup.failure(tmp_path / "a.mp4", "none").to_dict()
+    assert setup.made(content)
+    assert not replace(setup, settings={**setup.settings, "device": "cuda"}).made(content)
 
 
 class Float64(TorchDispatchMode):

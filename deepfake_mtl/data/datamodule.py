@@ -194,7 +194,7 @@ class DeepfakeDataModule(ClipLoaders):
             self._prepare("test", corpus.test_videos())
             return
         if self._fold is None:
-            rank_zero_info(self.find_fold().describe())
+            rank_zero_info(self.find_fold().describe() + self._across_devices())
         fold = self.fold
         if stage == "fit":
             self._prepare("train", fold.train)
@@ -290,6 +290,13 @@ class DeepfakeDataModule(ClipLoaders):
         if self._corpus is None:
             self._corpus = open_data(self.root, self.compression, self.test_on, self.on_missing)
         return self._corpus
+
+    def _across_devices(self) -> str:
+        ranks, _ = self._world()
+        if ranks == 1:
+            return ""
+        clips = f"\n  batches of {self.batch_size} clips on each of {ranks} devices"
+        return f"{clips}, {ranks * self.batch_size} together"
 
     def _crops(self) -> dict[str, Any] | None:
         """Return how the crops were made; None of whole frames."""

@@ -17,7 +17,7 @@ from deepfake_mtl.experiments.locks import locked_command, own_run
 from deepfake_mtl.experiments.plan import Run
 from deepfake_mtl.training.run_folder import is_tested
 from deepfake_mtl.util.files import write_whole
-from deepfake_mtl.util.machine import usable_cores
+from deepfake_mtl.util.machine import CORES, usable_cores
 from deepfake_mtl.util.processes import apart, ask_to_stop, ending
 
 LOG: Final = "log.txt"
@@ -47,7 +47,7 @@ def run_all(folder: Path, runs: Sequence[Run], base: Base, jobs: int) -> list[Ou
 
     A run goes on from its last checkpoint. Each writes what it prints into its ``log.txt``, and
     where it fails the reason into ``failure.txt``. Where there are several GPUs, runs at the same
-    time have one each; on CPUs they share the cores.
+    time have one each; they share the cores, on which clips are read.
 
     Args:
         folder: Folder of the benchmark.
@@ -177,13 +177,15 @@ def _environments(jobs: int) -> list[dict[str, str]]:
         return [{}]
     import torch  # noqa: PLC0415 (seconds that --help does without)
 
+    share = str(max(usable_cores() // jobs, 1))
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = devices.split(",") if devices else [str(i) for i in range(torch.cuda.device_count())]
     if names and torch.cuda.is_available():
-        return [{"CUDA_VISIBLE_DEVICES": names[job % len(names)]} for job in range(jobs)]
+        return [
+            {CORES: share, "CUDA_VISIBLE_DEVICES": names[job % len(names)]} for job in range(jobs)
+        ]
     threads = os.environ.get("OMP_NUM_THREADS")
-    share = str(max(usable_cores() // jobs, 1))
-    return [{"OMP_NUM_THREADS": threads or share} for _ in range(jobs)]
+    return [{CORES: share, "OMP_NUM_THREADS": threads or share} for _ in range(jobs)]
 
 
 def _reason(log: Path, begin: int, status: int) -> str:

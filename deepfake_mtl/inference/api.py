@@ -51,14 +51,14 @@ class VideoDetector:
     def __init__(self, trained: TrainedDetector, options: DetectOptions = DetectOptions()) -> None:  # noqa: B008 (is frozen)
         self.trained = trained
         self.options = options
-        self.device = _device(options.device)
+        self.device = find_device(options.device)
         self.network = trained.network.to(self.device).eval()
         self._warnings = about_detector(trained.description)
         self.face_detector: FaceDetector | None = None
         if trained.description.crops is not None:
             self.face_detector = _face_detector(trained.description.crops, options)
             self._warnings += _about_face_detector(trained.description.crops, self.face_detector)
-        self.setup = _setup(trained, options, self.face_detector)
+        self.setup = _setup(trained, options, self.face_detector, self.device)
 
     @classmethod
     def from_checkpoint(
@@ -143,7 +143,10 @@ class VideoDetector:
 
 
 def _setup(
-    trained: TrainedDetector, options: DetectOptions, face_detector: FaceDetector | None
+    trained: TrainedDetector,
+    options: DetectOptions,
+    face_detector: FaceDetector | None,
+    device: torch.device,
 ) -> Setup:
     description = trained.description
     calibrated = options.threshold == CALIBRATED
@@ -169,6 +172,8 @@ def _setup(
             "clips": options.clips,
             "face_detector": None if face_detector is None else face_detector.digest,
             "limits": asdict(options.limits),
+            "device": device.type,
+            "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         },
     )
 
@@ -203,7 +208,15 @@ def _about_face_detector(crops: CropSettings, detector: FaceDetector) -> list[Ve
     return []
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Find a device.
+
+    Args:
+        name: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` and the like.
+
+    Raises:
+        ConfigurationError: There is no such device.
+    """
     if name == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
@@ -212,3 +225,18 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigurationError(f"device is {name!r}: {str(error).splitlines()[0]}") from error
     return device
+
+
+def find_devices(name: str) -> list[torch.device]:
+    """Find the devices that several processes take turns with: all GPUs, unless one is named.
+
+    Args:
+        name: See `find_device`.
+
+    Raises:
+        ConfigurationError: There is no such device.
+    """
+    device = find_device(name)
+    if device.type == "cpu" or str(device) != device.type:
+        return [device]
+    return [torch.device(device.type, n) for n in range(torch.accelerator.device_count())]

@@ -117,6 +117,8 @@ class ClipBuffer:
 class ClipScorer:
     """Scores clips in batches, in float32, as a test does by default.
 
+    Where the memory of a device is too small for a batch, smaller ones are tried, and kept to.
+
     Args:
         network: Network in evaluation mode, on the device.
         device: Where it computes.
@@ -146,9 +148,7 @@ class ClipScorer:
         clips, self._waiting = self._waiting, []
         if not clips:
             return
-        batch = torch.stack([as_tensor(clip.frames) for clip in clips]).to(self._device)
-        with torch.inference_mode():
-            outputs = {name: out.cpu().float() for name, out in self._network(batch).items()}
+        outputs = self._outputs(torch.stack([as_tensor(clip.frames) for clip in clips]))
         if not all(bool(out.isfinite().all()) for out in outputs.values()):
             raise CheckpointError("the network gives numbers that are not finite: it is of no use")
         first = next(iter(outputs.values()))
@@ -156,6 +156,22 @@ class ClipScorer:
         for place, clip in enumerate(clips):
             rows = {name: tuple(out[place].tolist()) for name, out in outputs.items()}
             yield clip, scores[place], rows
+
+    def _outputs(self, clips: Tensor) -> dict[str, Tensor]:
+        """Return the outputs for some clips, in batches that the memory has room for."""
+        while True:
+            try:
+                with torch.inference_mode():
+                    parts = [
+                        {name: out.cpu().float() for name, out in self._network(part).items()}
+                        for part in torch.split(clips.to(self._device), self._batch_size)
+                    ]
+            except torch.OutOfMemoryError:  # of accelerators
+                if self._batch_size == 1:
+                    raise
+                self._batch_size //= 2
+            else:
+                return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def as_tensor(frames: NDArray[np.uint8]) -> Tensor:

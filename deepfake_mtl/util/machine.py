@@ -5,6 +5,7 @@ any, and has a default elsewhere.
 """
 
 import math
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
+
+CORES: Final = "DEEPFAKE_MTL_CORES"
+"""Variable of the environment: number of cores for a process that has others beside it."""
 
 _ROOT: Final = Path("/")
 
@@ -21,13 +25,15 @@ def usable_cores() -> int:
 
     These are the cores of the machine, or those that the process is bound to (Linux and Windows
     can bind one to some), or as many as the share of processor time of its container comes to
-    (control groups of Linux), whichever is least.
+    (control groups of Linux), or as the environment variable `CORES` says, whichever is least.
     """
     try:
         bound = len(psutil.Process().cpu_affinity())
     except (AttributeError, psutil.Error):  # macOS binds no process
         bound = psutil.cpu_count() or 1
-    return max(1, min(bound, math.ceil(min(container_cores(), bound))))
+    told = os.environ.get(CORES, "")
+    share = int(told) if told.isdecimal() else bound
+    return max(1, min(bound, share, math.ceil(min(container_cores(), bound))))
 
 
 def container_cores(root: Path = _ROOT) -> float:

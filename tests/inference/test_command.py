@@ -212,7 +212,7 @@ def test_a_process_that_dies_or_hangs_is_an_answer(tmp_path: Path) -> None:
         jobs.append(Job(path, tmp_path / "out" / name, annotate=False))
     options = DetectOptions(device="cpu")
     workers = Workers(
-        WorkerSettings(checkpoint, options, 1, ("tests",), patience=3, memory=1 << 29)
+        WorkerSettings(checkpoint, options, 1, trust=("tests",), patience=3, memory=1 << 29)
     )
     try:
         found = {each.job.video.stem: each for each in workers.run(jobs, lambda *_: None)}

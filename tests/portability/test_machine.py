@@ -9,7 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
+from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.experiments import runner
 from deepfake_mtl.util import files, machine
 
 
@@ -50,6 +53,23 @@ def test_cores_are_those_that_a_process_is_bound_to(monkeypatch: pytest.MonkeyPa
     assert machine.usable_cores() == psutil.cpu_count()
     monkeypatch.setattr(machine, "container_cores", lambda: 0.3)
     assert machine.usable_cores() == 1
+
+
+def test_jobs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "container_cores", lambda: 12.0)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: list(range(16)), raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for gpus in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpus=gpus: gpus)
+        assert runner._environments(1) == [{}]
+        environments = runner._environments(4)
+        devices = [each.get("CUDA_VISIBLE_DEVICES") for each in environments]
+        assert devices == (["0", "1", "0", "1"] if gpus else [None] * 4)
+        for environment in environments:
+            with monkeypatch.context() as inner:
+                inner.setenv(machine.CORES, environment[machine.CORES])
+                assert machine.usable_cores() == 3
+                assert DeepfakeDataModule("none", "FaceSwap").num_workers == 3
 
 
 def test_time_and_memory_of_a_process() -> None:

@@ -17,10 +17,8 @@ from deepfake_mtl.inference.batch.inputs import describe_left_out, find_inputs
 from deepfake_mtl.inference.batch.jobs import INDEX, TABLE
 from deepfake_mtl.inference.batch.workers import WorkerSettings
 from deepfake_mtl.inference.options import CALIBRATED, DetectOptions, Limits
-from deepfake_mtl.util.machine import usable_cores
 
 _LIMITS: Final = Limits()
-_MOST_WORKERS: Final = 8
 _INTERRUPTED: Final = 130
 
 
@@ -56,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where answers go (default: %(default)s)",
     )
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda or cuda:1; several GPUs take turns (default: %(default)s)",
     )
     parser.add_argument(
         "--threshold",
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="W",
         help="number of processes, each with a copy of the detector (default: one a core, at most "
-        f"{_MOST_WORKERS}, and no more than videos)",
+        "8, or two a GPU; no more than videos)",
     )
     parser.add_argument(
         "--patience",
@@ -128,11 +128,13 @@ def run(arguments: argparse.Namespace) -> int:
         limits=Limits(arguments.max_megapixels, arguments.max_hours),
     )
     inputs = find_inputs(arguments.videos, arguments.out)
-    workers = arguments.workers
-    if workers is None:
-        workers = min(usable_cores(), _MOST_WORKERS, len(inputs.videos))
     settings = WorkerSettings(
-        arguments.ckpt_path, options, workers, tuple(arguments.trust), arguments.patience
+        arguments.ckpt_path,
+        options,
+        arguments.workers,
+        len(inputs.videos),
+        tuple(arguments.trust),
+        arguments.patience,
     )
     try:
         verdicts = judge_all(inputs, arguments.out, settings, annotate=arguments.annotate)

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,6 +34,11 @@ _TO_START: Final = 600.0
 _WAITING: Final = 5
 """Times the patience, after which a process is given up that does not even compute."""
 
+_MOST: Final = 8
+"""Processes that are started on a CPU unless told otherwise."""
+
+_A_DEVICE: Final = 2
+
 _BEAT: Final = 0.5
 """Seconds between two signs of life."""
 
@@ -45,7 +50,9 @@ class WorkerSettings:
     Attributes:
         checkpoint: Checkpoint or folder of the detector.
         options: How videos are judged.
-        count: Number of processes.
+        count: Number of processes; None takes one a core, at most 8, or two a GPU, of which one
+            reads its video while the other computes.
+        most: Number of processes, at most: that of the videos.
         trust: Packages from which the checkpoint may have classes imported.
         patience: Seconds of computing without progress after which a process is ended.
         memory: Number of bytes that a video may take beyond what the detector takes. A process
@@ -56,7 +63,8 @@ class WorkerSettings:
 
     checkpoint: Path
     options: DetectOptions
-    count: int
+    count: int | None = None
+    most: int = 1 << 16
     trust: tuple[str, ...] = ()
     patience: float = 60.0
     memory: int = 4 << 30
@@ -77,17 +85,18 @@ class Workers:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        if settings.count < 1 or settings.patience <= 0:
+        if (settings.count is not None and settings.count < 1) or settings.patience <= 0:
             raise ConfigurationError(
                 f"workers is {settings.count}, patience {settings.patience}: at least 1, above 0"
             )
         if not settings.checkpoint.exists():  # rather now than after seconds of importing
             raise CheckpointError(f"{settings.checkpoint}: no such checkpoint; check the path")
         self._settings = settings
-        self._idle: list[_Worker] = [_Worker(settings)]
+        self._started = 0
+        self._idle: list[_Worker] = [self._start()]
         self._busy: list[_Worker] = []
         try:
-            self.setup = self._idle[0].wait_until_ready()
+            self.setup, self._count = self._idle[0].wait_until_ready()
         except BaseException:
             self.close()
             raise
@@ -106,8 +115,8 @@ class Workers:
         """
         waiting = deque(jobs)
         while waiting or self._busy:
-            while waiting and len(self._busy) < self._settings.count:
-                worker = self._idle.pop() if self._idle else _Worker(self._settings)
+            while waiting and len(self._busy) < self._count:
+                worker = self._idle.pop() if self._idle else self._start()
                 worker.give(waiting.popleft())
                 self._busy.append(worker)
             wait([worker.connection for worker in self._busy], timeout=_BEAT)
@@ -119,6 +128,10 @@ class Workers:
                         self._idle.append(worker)
                     yield result
 
+    def _start(self) -> "_Worker":
+        self._started += 1
+        return _Worker(self._settings, self._started - 1)
+
     def close(self) -> None:
         """End all processes."""
         for worker in (*self._idle, *self._busy):
@@ -127,11 +140,11 @@ class Workers:
 
 
 class _Worker:
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, number: int) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads of others
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, settings), daemon=True
+            target=_serve, args=(theirs, settings, number), daemon=True
         )
         self.process.start()
         theirs.close()  # so that its end is noticed
@@ -142,8 +155,8 @@ class _Worker:
         self._job: Job | None = None
         self._note_life()
 
-    def wait_until_ready(self) -> "Setup":
-        """Return what all verdicts of its detector have in common."""
+    def wait_until_ready(self) -> tuple["Setup", int]:
+        """Return what all verdicts of its detector have in common, and the number of workers."""
         try:
             if not self.connection.poll(_TO_START):
                 raise CheckpointError("the detector was not loaded within ten minutes")
@@ -157,8 +170,8 @@ class _Worker:
         if kind == "unusable":
             raise content
         self._note_ready()
-        setup: Setup = content
-        return setup
+        setup, count = content
+        return setup, count
 
     def give(self, job: Job) -> None:
         """Have a job done."""
@@ -236,17 +249,17 @@ class _Worker:
         )
 
 
-def _serve(connection: Connection, settings: WorkerSettings) -> None:
+def _serve(connection: Connection, settings: WorkerSettings, number: int) -> None:
     """Judge what comes, until nothing does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
     try:
-        detector = _load(settings)
+        detector, count = _load(settings, number)
     except DeepfakeMTLError as error:
         connection.send(("unusable", error))
         return
     from deepfake_mtl.inference.batch.writing import judge  # noqa: PLC0415 (not in the parent)
 
-    connection.send(("ready", detector.setup))
+    connection.send(("ready", (detector.setup, count)))
     told = time.monotonic()
 
     def progress(done: int, frames: int) -> None:
@@ -271,16 +284,22 @@ def _send(connection: Connection, kind: str, content: object) -> None:
         os._exit(1)
 
 
-def _load(settings: WorkerSettings) -> "VideoDetector":
+def _load(settings: WorkerSettings, number: int) -> tuple["VideoDetector", int]:
+    """Return the detector of a worker, and how many workers there should be."""
     import cv2  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from deepfake_mtl.inference.api import VideoDetector  # noqa: PLC0415
+    from deepfake_mtl.inference.api import VideoDetector, find_devices  # noqa: PLC0415
 
-    threads = max(1, usable_cores() // settings.count)
+    devices = find_devices(settings.options.device)
+    device = devices[number % len(devices)]
+    usual = min(usable_cores(), _MOST) if device.type == "cpu" else _A_DEVICE * len(devices)
+    count = min(settings.count or usual, max(settings.most, 1))
+    threads = max(1, usable_cores() // count)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    detector = VideoDetector.from_checkpoint(settings.checkpoint, settings.options, settings.trust)
-    if detector.device.type == "cpu":
+    options = replace(settings.options, device=str(device))
+    detector = VideoDetector.from_checkpoint(settings.checkpoint, options, settings.trust)
+    if device.type == "cpu":
         limit_memory(settings.memory)
-    return detector
+    return detector, count
