@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from sklearn import metrics as sklearn_metrics
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.training.command import resolve_config
-from deepfake_mtl.training.run_folder import lock_training
 from tests.conftest import PAIRS, shared_path, video_path, write_splits
 from tests.data.videos import spoil
 
@@ -487,10 +487,11 @@ def test_a_run_folder_is_of_one_training_at_a_time(
     tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, tiny = tmp_path / "run", "--model.encoder=tests.worlds.TinyEncoder"
-    with lock_training(run):
+    (run / "checkpoints").mkdir(parents=True)
+    with FileLock(run / "checkpoints" / ".training"):
         message = error_of(fit_words(tiny_corpus, run, tiny), capsys)
         assert "another training is writing to this folder" in message
-        assert [path.name for path in run.iterdir()] in ([".training"], [])
+        assert {path.name for path in run.rglob("*")} <= {"checkpoints", ".training"}
     # Also after one that ended in an error, in the same process.
     assert "set --data.batch_size" in error_of(
         fit_words(tiny_corpus, run, tiny, "--data.batch_size=99"), capsys

@@ -187,7 +187,7 @@ def test_a_video_that_one_rank_cannot_decode_ends_the_job(corpus: Path, tmp_path
     spoil(path)
     run = tmp_path / "run"
     process = start_ranks(words(corpus, run, *TWO_RANKS))
-    wait_for(run / ".training", process)
+    wait_for(run / "checkpoints" / ".training", process)
     said = output_of(process, 60)
     assert process.returncode != 0
     assert f"deepfake-mtl: error: {path}" in said

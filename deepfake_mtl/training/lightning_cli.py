@@ -50,9 +50,10 @@ from deepfake_mtl.training.checkpoints.choice import (
 )
 from deepfake_mtl.training.checkpoints.files import BEST, CHECKPOINTS, LAST, WholeCheckpointIO
 from deepfake_mtl.training.checkpoints.last import LastCheckpoint
+from deepfake_mtl.training.checkpoints.lock import lock_training
 from deepfake_mtl.training.checkpoints.random_states import RandomStates
 from deepfake_mtl.training.run_config import RunConfig
-from deepfake_mtl.training.run_folder import lock_training, results_folder
+from deepfake_mtl.training.run_folder import results_folder
 from deepfake_mtl.training.trainer import DetectorTrainer
 from deepfake_mtl.training.words import check_order, option, replace_option, with_configs_found
 
@@ -248,7 +249,7 @@ class DetectorCLI(LightningCLI):
             return
         run = self._run()
         if _is_first_process(self.trainer):
-            self._held.enter_context(lock_training(run))
+            self._held.enter_context(lock_training(run / CHECKPOINTS))
         existing = sorted((run / CHECKPOINTS).glob("*.ckpt"))
         if self._resumed is None and existing:
             last = run / CHECKPOINTS / LAST

@@ -2,12 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-from filelock import FileLock, Timeout
 
 from deepfake_mtl.data.treatments import parse_degradation
 from deepfake_mtl.errors import ConfigurationError
@@ -18,8 +15,6 @@ PARTIAL: Final = "partial"
 
 EARLIER: Final = "earlier"
 """Folder of what other tests had found, which another test took the place of."""
-
-_LOCK: Final = ".training"
 
 _OF_SPEED: Final = ("batch_size", "num_workers")
 """Options of the data that do not decide what is tested."""
@@ -39,33 +34,6 @@ def results_folder(run: Path, test_on: str | None, degradation: str | None) -> P
         name, strength = parse_degradation(degradation)
         run = run / "robustness" / f"{name}-{strength:g}"
     return run
-
-
-@contextmanager
-def lock_training(run: Path) -> Iterator[None]:
-    """Be the only training that writes to a run folder.
-
-    Raises:
-        ConfigurationError: Another process trains there, or the folder cannot be written to.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run / _LOCK)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigurationError(
-            f"{run}: another training is writing to this folder; wait until it has ended, or name "
-            "another by default_root_dir"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise ConfigurationError(
-            f"{run}: cannot be locked ({error}); name a folder that can be written to, on a disk "
-            "that has locks, by default_root_dir"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def check_labels(test_on: Sequence[str]) -> None:

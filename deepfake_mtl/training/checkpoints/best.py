@@ -13,6 +13,7 @@ from torch import Tensor
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.models.checkpoint_files import load_checkpoint
 from deepfake_mtl.training.checkpoints.files import BEST, name_also
+from deepfake_mtl.training.checkpoints.lock import FolderLock
 
 _NAME = Path(BEST).stem
 _KEPT = "epoch={epoch}-step={step}"
@@ -28,6 +29,8 @@ class BestCheckpoint(ModelCheckpoint):
     A resumed training reads from the files that are there how good they are. So a run folder may be
     moved, and whatever checkpoint a training goes on from, ``best.ckpt`` gives way to better ones
     only.
+
+    While a training goes on, its folder is locked for others.
 
     Args:
         dirpath: Folder of the checkpoints; see `ModelCheckpoint`.
@@ -83,11 +86,34 @@ class BestCheckpoint(ModelCheckpoint):
             **options,
         )
         self._named: Tensor | None = None
+        self._lock = FolderLock()
 
     @property
     def state_key(self) -> str:
         """Return the key of `ModelCheckpoint`: checkpoints with the one suit the other."""
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lock the folder, if anything is to be written there.
+
+        Raises:
+            ConfigurationError: Another training writes there.
+        """
+        super().setup(trainer, pl_module, stage)
+        if self.save_top_k != 0:
+            self._lock.acquire(trainer, str(self.dirpath))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the folder."""
+        super().teardown(trainer, pl_module, stage)
+        self._lock.release()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of the folder, when all else is done there."""
+        super().on_exception(trainer, pl_module, exception)
+        self._lock.release()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """See `ModelCheckpoint`; names the best."""

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.training.checkpoints.files import CHECKPOINTS, LAST, keep_previous
+from deepfake_mtl.training.checkpoints.lock import FolderLock
 from deepfake_mtl.util.processes import stopping_signals
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class LastCheckpoint(Checkpoint):
     put the job into the queue again. Lightning by itself does the latter in the middle of whatever
     is going on, and the former without a checkpoint.
     All ranks stop after the same step, whichever of them was told.
+
+    While a training goes on, its folder is locked for others.
 
     Args:
         every_n_train_steps: Steps of the optimizer between two checkpoints within an epoch; none
@@ -61,6 +64,27 @@ class LastCheckpoint(Checkpoint):
         self._validating = False
         self._stops = False
         self._last_is_sound = False
+        self._lock = FolderLock()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Lock the folder.
+
+        Raises:
+            ConfigurationError: Another training writes there.
+        """
+        self._lock.acquire(trainer, self._path(trainer).parent)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the folder."""
+        super().teardown(trainer, pl_module, stage)
+        self._lock.release()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of the folder, when all else is done there."""
+        super().on_exception(trainer, pl_module, exception)
+        self._lock.release()
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Listen to signals."""
