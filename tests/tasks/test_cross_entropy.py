@@ -9,7 +9,13 @@ from torch.nn import functional
 
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.tasks import BinaryCrossEntropy, CrossEntropyTask, Features, MoCoSettings
+from deepfake_mtl.tasks import (
+    BinaryCrossEntropy,
+    CrossEntropyTask,
+    Features,
+    ManipulationCrossEntropy,
+    MoCoSettings,
+)
 
 
 class Halved(nn.Module):
@@ -31,17 +37,20 @@ def records(*compressions: str) -> list[VideoRecord]:
     return [VideoRecord("some", "original", each, "1", ("1",), Path("1")) for each in compressions]
 
 
-def test_another_loss_stands_in_the_place_of_cross_entropy() -> None:
+@pytest.mark.parametrize("kind", [BinaryCrossEntropy, ManipulationCrossEntropy])
+def test_another_loss_stands_in_the_place_of_cross_entropy(
+    kind: type[BinaryCrossEntropy | ManipulationCrossEntropy],
+) -> None:
     features, labels = torch.randn(4, 8), torch.tensor([0, 1, 1, 0])
     losses = []
-    for task in (BinaryCrossEntropy(), BinaryCrossEntropy(loss=Halved())):
+    for task in (kind(), kind(loss=Halved())):
         torch.manual_seed(0)
         task.build(8, MoCoSettings())
         losses.append(task.learn(Features(features), labels).loss)
         assert task.validation_metrics(features, labels)["loss"] == losses[-1]
     assert losses[1] == losses[0] / 2
     with pytest.raises(ConfigurationError, match="label_smoothing are options of cross-entropy"):
-        BinaryCrossEntropy(loss=Halved(), label_smoothing=0.1)
+        kind(loss=Halved(), label_smoothing=0.1)
 
 
 def test_a_task_says_the_labels_of_videos() -> None:

@@ -15,6 +15,7 @@ from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,
     ContrastiveTask,
+    CrossEntropyTask,
     Features,
     ManipulationContrast,
     ManipulationCrossEntropy,
@@ -91,13 +92,33 @@ def test_cross_entropy_is_that_of_pytorch(
     assert not task.state_dict().keys() & {"_class_weights"}
 
 
+def test_a_task_of_ones_own_has_the_same_defaults() -> None:
+    own = built(CrossEntropyTask("binary", "is_fake", BINARY_CLASSES))
+    plain = built(BinaryCrossEntropy())
+    assert own.weight == plain.weight
+    losses = [task.learn(Features(features()), LABELS).loss for task in (own, plain)]
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("kind", [*BINARY, *MANIPULATION])
+def test_settings_that_make_no_sense_are_refused(kind: type[Task]) -> None:
+    with pytest.raises(ConfigurationError, match=r"weight is -0\.1, but must not be negative"):
+        kind(weight=-0.1)
+    if kind in CROSS_ENTROPY:
+        with pytest.raises(ConfigurationError, match="has 3 entries, but there are [25] classes"):
+            kind(class_weights=[1, 1, 1])
+
+
 @pytest.mark.parametrize("kind", CROSS_ENTROPY)
 def test_dropout_is_in_training_alone_and_only_where_asked_for(kind: type[Task]) -> None:
     def differs(task: Task) -> bool:
         first, second = (task.learn(Features(features()), LABELS).loss for _ in range(2))
         return not torch.equal(first, second)
 
-    assert not differs(built(kind()))
+    plain = built(kind())
+    assert not differs(plain)
+    trained = plain.learn(Features(features()), LABELS).loss
+    assert torch.equal(trained, plain.eval().learn(Features(features()), LABELS).loss)
     assert differs(built(kind(dropout=0.5)))
     assert not differs(built(kind(dropout=0.5)).eval())
 
