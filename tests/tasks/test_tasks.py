@@ -105,7 +105,7 @@ def test_settings_that_make_no_sense_are_refused(kind: type[Task]) -> None:
     with pytest.raises(ConfigurationError, match=r"weight is -0\.1, but must not be negative"):
         kind(weight=-0.1)
     if kind in CROSS_ENTROPY:
-        with pytest.raises(ConfigurationError, match="has 3 entries, but there are [25] classes"):
+        with pytest.raises(ConfigurationError, match=r"has 3 entries, but there are [25] classes"):
             kind(class_weights=[1, 1, 1])
 
 
