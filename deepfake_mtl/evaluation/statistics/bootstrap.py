@@ -45,7 +45,6 @@ class ClusterBootstrap:
 
     Attributes:
         groups: Number of groups.
-        resamples: Number of resamples.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class ClusterBootstrap:
     ) -> None:
         self._numbers = identity_groups(identities)
         self.groups = len(set(self._numbers.values()))
-        self.resamples = resamples
         self._counts = np.zeros((resamples, self.groups), dtype=np.int64)
         if self.groups > 1:
             shares = np.full(self.groups, 1 / self.groups)

@@ -151,6 +151,21 @@ def test_the_spread_of_seeds_adds_up():
     assert mean.people_degrees == 49
 
 
+def test_one_single_seed_hides_the_spread_of_all():
+    several, single = spread([0.6, 0.8]), spread([0.7])
+    assert several.knows_seeds
+    assert not combine([(0.5, several), (0.5, single)]).knows_seeds
+    assert not combine([(0.5, single), (0.5, several)]).knows_seeds
+
+
+def test_too_few_resamples_tell_nothing_of_people():
+    draws = np.array([[0.7, np.nan, np.nan]] * 2)
+    assert spread([0.6, 0.8], draws).standard_error == pytest.approx(0.1)
+    draws = np.array([[0.7, 0.8, np.nan]] * 2)
+    both = np.sqrt(0.1**2 + np.var([0.7, 0.8], ddof=1))
+    assert spread([0.6, 0.8], draws).standard_error == pytest.approx(both)
+
+
 @pytest.mark.parametrize("degrees", [8, 69, 4000])
 def test_intervals_and_p_values_are_those_of_student(degrees):
     draws = np.random.default_rng(0).normal(0.8, 0.02, 999)

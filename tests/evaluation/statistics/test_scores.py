@@ -60,6 +60,13 @@ def test_people_who_share_a_video_are_one_group():
         assert numbers == identity_groups(shown)
 
 
+def test_of_two_groups_one_is_drawn():
+    weights = ClusterBootstrap({"a": ("1",), "b": ("2",)}, resamples=50).weights(["a", "b"])
+    assert (weights.sum(axis=1) == 1).all()
+    assert 0 < weights[:, 0].sum() < 50
+    assert (ClusterBootstrap({"a": ("1",)}, resamples=3).weights(["a"]) == 0).all()
+
+
 def test_groups_are_drawn_whole_and_evenly():
     shown = {f"{person}/{video}": (f"{person}",) for person in range(5) for video in range(3)}
     people = ClusterBootstrap(shown, resamples=4000)
