@@ -7,10 +7,10 @@ with the clip, and on nothing else: neither on global generators nor on the proc
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final, Protocol, cast
+from typing import Final, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -26,20 +26,9 @@ _NORMAL: Final = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(
 """256 equally likely values of a normal distribution, of deviation 1 but for the last digits."""
 
 
-class ClipTransform(Protocol):
-    """Make a clip of the size that the network wants."""
-
-    def __call__(self, frames: NDArray[np.uint8], seed: Sequence[int]) -> NDArray[np.uint8]:
-        """Transform one clip.
-
-        Args:
-            frames: RGB, shape (T, H, W, 3).
-            seed: Whole numbers, not negative, that all random draws depend on.
-
-        Returns:
-            RGB, shape (T, size, size, 3).
-        """
-        ...
+ClipTransform: TypeAlias = Callable[[NDArray[np.uint8], Sequence[int]], NDArray[np.uint8]]
+"""Makes a clip of the size that the network wants, of shape (T, size, size, 3), out of RGB frames
+of shape (T, H, W, 3) and whole numbers, not negative, that all random draws depend on."""
 
 
 @dataclass(frozen=True)

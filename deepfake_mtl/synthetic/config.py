@@ -1,6 +1,6 @@
 """What a synthetic world is made of, and the names and sizes that follow from it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from deepfake_mtl.errors import ConfigurationError
@@ -67,7 +67,3 @@ class SyntheticConfig:
     def rate_factor(self) -> int:
         """The constant rate factor given to libx264."""
         return RATE_FACTORS[self.compression]
-
-    def to_dict(self) -> dict[str, int | float | str]:
-        """Return the attributes as plain values, for JSON."""
-        return asdict(self)

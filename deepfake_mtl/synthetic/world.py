@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -110,7 +111,7 @@ def _sources(config: SyntheticConfig) -> dict[int, int]:
 def _claim(root: Path, config: SyntheticConfig) -> None:
     """Mark a folder as a world of this configuration, or refuse."""
     marker = root / MARKER
-    content = {"synthetic": True, "version": WORLD_VERSION, "config": config.to_dict()}
+    content = {"synthetic": True, "version": WORLD_VERSION, "config": asdict(config)}
     if marker.exists():
         try:
             found = json.loads(marker.read_text(encoding="utf-8"))

@@ -31,6 +31,7 @@ class Corpus(ABC):
         name: Name of the corpus, the first part of its videos' keys.
         root: Folder of the corpus.
         compression: Compression of its videos; `NATIVE` where only one is published.
+        is_synthetic: Whether it was rendered, by ``deepfake-mtl synthesize``.
         how_to_complete: What to do to get videos that are missing, for messages.
     """
 
@@ -41,11 +42,7 @@ class Corpus(ABC):
     def __init__(self, root: str | os.PathLike[str], on_missing: OnMissing) -> None:
         self.root = Path(root)
         self.on_missing: OnMissing = on_missing
-
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether the folder says that it was rendered, by ``deepfake-mtl synthesize``."""
-        return (self.root / "synthetic.json").is_file()
+        self.is_synthetic = (self.root / "synthetic.json").is_file()
 
     @abstractmethod
     def index(self) -> list[VideoRecord]:

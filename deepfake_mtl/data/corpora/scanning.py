@@ -3,9 +3,8 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deepfake_mtl.data.missing import some_of
 from deepfake_mtl.data.records import ORIGINAL, VideoRecord
@@ -26,8 +25,7 @@ def video_name(path: Path) -> str:
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """What a folder holds, apart from hidden files; each sorted by name.
 
     Attributes:
@@ -37,10 +35,10 @@ class Listing:
         others: Other files, except boxes of faces that belong to a video.
     """
 
-    videos: tuple[Path, ...]
-    frames: tuple[Path, ...]
-    folders: tuple[Path, ...]
-    others: tuple[Path, ...]
+    videos: list[Path]
+    frames: list[Path]
+    folders: list[Path]
+    others: list[Path]
 
 
 def list_folder(folder: Path) -> Listing:
@@ -49,30 +47,29 @@ def list_folder(folder: Path) -> Listing:
     Raises:
         CorpusError: It cannot be read.
     """
-    videos: list[Path] = []
-    frames: list[Path] = []
-    folders: list[Path] = []
-    others: list[Path] = []
+    found = Listing([], [], [], [])
     try:
         with os.scandir(folder) as scan:
             entries = sorted((e for e in scan if not e.name.startswith(".")), key=lambda e: e.name)
         for entry in entries:
             path = Path(entry.path)
             if entry.is_dir():
-                (frames if _holds_images(path) else folders).append(path)
+                (found.frames if _holds_images(path) else found.folders).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES:
-                videos.append(path)
+                found.videos.append(path)
             else:
-                others.append(path)
+                found.others.append(path)
     except OSError as error:
         raise CorpusError(
             f"{error.filename}: cannot be read ({error.strerror}); check the folder and its rights"
         ) from error
-    stems = {path.stem for path in videos} | {path.name for path in frames}
-    unknown = [
-        path for path in others if path.suffix.lower() not in BOX_SUFFIXES or path.stem not in stems
+    names = {video_name(path) for path in (*found.videos, *found.frames)}
+    found.others[:] = [
+        path
+        for path in found.others
+        if path.suffix.lower() not in BOX_SUFFIXES or path.stem not in names
     ]
-    return Listing(tuple(videos), tuple(frames), tuple(folders), tuple(unknown))
+    return found
 
 
 def list_videos(folder: Path) -> list[Path]:

@@ -85,10 +85,11 @@ class FaceStore(Corpus):
         on_missing: OnMissing = "error",
     ) -> None:
         super().__init__(root, on_missing)
-        self._info = read_store(self.root)
-        self.name = self._info.corpus
-        self.compression = self._info.compression
-        self.settings = self._info.settings
+        info = read_store(self.root)
+        self.name = info.corpus
+        self.compression = info.compression
+        self.is_synthetic = info.synthetic
+        self.settings = info.settings
         self.how_to_complete = (
             f"see in {self.root / REPORT} why the store lacks them, and run `deepfake-mtl prepare` "
             "again when they are in the corpus"
@@ -98,11 +99,6 @@ class FaceStore(Corpus):
                 f"{self.root}: holds compression {self.compression}, but {compression} was asked "
                 f'for: set `compression="{self.compression}"`, or prepare another store'
             )
-
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether the corpus is a synthetic world."""
-        return self._info.synthetic
 
     @property
     def splits_folder(self) -> Path:
