@@ -4,9 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from torch import Tensor
-
-from deepfake_mtl.models.weights import PYTORCH, Translation
+from deepfake_mtl.models.weights import OTHER_CLASSIFIER, PYTORCH, AdaptedStateDict, adapt
 
 # Each stage of CoCLR's S3D stands in a checkpoint twice, under these names -> torchvision's index.
 _STAGES: Final = {
@@ -36,26 +34,19 @@ _SKIPPED: Final = (
     (r"encoder_k\.", "the key encoder of contrastive pre-training"),
     (r"encoder_q\.[1-9]", "the projection head of contrastive pre-training"),
     (r"sampler\.", "the encoder of CoCLR's other stream, which chose its positives"),
-    (r"final_(fc|bn)\.", "the classifier of the other task"),
+    (r"final_(fc|bn)\.", OTHER_CLASSIFIER),
 )
 
 
-def coclr_layout(state: Mapping[str, object]) -> Translation:
-    """Translate a pre-training, fine-tuning or bare S3D state dict of CoCLR for `S3D`.
+def coclr_adapter(state: Mapping[str, object]) -> AdaptedStateDict:
+    """Adapt a pre-training, fine-tuning or bare S3D state dict of CoCLR to `S3D`.
 
     Of a pre-training checkpoint the query encoder is taken.
 
     Raises:
         CheckpointError: The two names of a tensor hold different values.
     """
-    translation = Translation(PYTORCH)
-    for name, tensor in state.items():
-        target = _rename(name)
-        if target is not None and isinstance(tensor, Tensor):
-            translation.add(name, target, tensor)
-        else:
-            translation.skipped[name] = _reason(name)
-    return translation
+    return adapt(state, PYTORCH, _rename, skipped=_SKIPPED, otherwise="unknown to CoCLR's S3D")
 
 
 def _rename(name: str) -> str | None:
@@ -71,10 +62,3 @@ def _rename(name: str) -> str | None:
     if match["half"]:  # the spatial and the temporal half of a separated convolution
         parts.append(str(int(match["half"]) - 1))
     return ".".join([*parts, "0" if match["kind"] == "conv" else "1", match["rest"]])
-
-
-def _reason(name: str) -> str:
-    for pattern, reason in _SKIPPED:
-        if re.match(pattern, name):
-            return reason
-    return "unknown to CoCLR's S3D"

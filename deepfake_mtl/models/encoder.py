@@ -14,9 +14,9 @@ from deepfake_mtl.models.weights import (
     EXTRA_STATE,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Conventions,
-    Layout,
+    NormSettings,
     Pretrained,
+    StateDictAdapter,
     load_weights,
 )
 
@@ -25,7 +25,7 @@ class Encoder(nn.Module, ABC):
     """A network that turns clips into feature vectors.
 
     A subclass implements `encode`. One that can start from pre-trained weights names them in
-    `pretrained` and `layouts`, and ends its constructor with `start_from`.
+    `pretrained` and `adapters`, and ends its constructor with `start_from`.
 
     Mean and deviation of the input, and epsilon and momentum of BatchNorm, belong to the weights:
     they are kept in the state dict (as its extra state), so that a checkpoint brings back what it
@@ -40,13 +40,13 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         pretrained: Published weights that the encoder can start from, by name.
-        layouts: How checkpoints of other programs become this encoder's.
+        adapters: How checkpoints of other programs become this encoder's.
         load_report: What was loaded, skipped and left; None where `start_from` was not called.
-        conventions: Mean, deviation and BatchNorm's settings in use.
+        norms: Mean, deviation and BatchNorm's settings in use.
     """
 
     pretrained: ClassVar[Mapping[str, Pretrained]] = {}
-    layouts: ClassVar[Sequence[Layout]] = ()
+    adapters: ClassVar[Sequence[StateDictAdapter]] = ()
     load_report: LoadReport | None = None
     _compiled: Callable[[Tensor], Tensor] | None = None
     _compiled_shape: torch.Size | None = None
@@ -66,7 +66,7 @@ class Encoder(nn.Module, ABC):
         self.feature_dim = feature_dim
         self.min_frames = min_frames
         self.min_size = min_size
-        self.conventions = Conventions((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        self.norms = NormSettings((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1, 1), persistent=False)
         self.register_load_state_dict_pre_hook(_complete)  # type: ignore[no-untyped-call]
@@ -128,11 +128,11 @@ class Encoder(nn.Module, ABC):
         norm_eps: float | None = None,
         norm_momentum: float | None = None,
     ) -> LoadReport:
-        """Load weights, and take over the conventions that they were trained with.
+        """Load weights, and normalise inputs and activations as in their training.
 
         Args:
             weights: ``none``, a name in `pretrained`, or the path of a checkpoint: one of this
-                library (of a detector, or of an encoder alone), or one that `layouts` know.
+                library (of a detector, or of an encoder alone), or one that `adapters` know.
             strict: Whether a checkpoint must hold every tensor of the encoder.
             norm_eps: Epsilon of BatchNorm; None follows the weights' origin.
             norm_momentum: Share of each batch in BatchNorm's running statistics; None likewise.
@@ -152,39 +152,39 @@ class Encoder(nn.Module, ABC):
                 "positive, the second between 0 and 1"
             )
         tensors = {name: x for name, x in self.state_dict().items() if name != EXTRA_STATE}
-        report, conventions = load_weights(
+        report, norms = load_weights(
             type(self).__name__,
             tensors,
             weights,
             strict=strict,
             pretrained=self.pretrained,
-            layouts=self.layouts,
+            adapters=self.adapters,
             others=_published(),
         )
         if not any(True for _ in self._norms()):
-            conventions = replace(conventions, norm_eps=None, norm_momentum=None)
+            norms = replace(norms, norm_eps=None, norm_momentum=None)
         if norm_eps is not None:
-            conventions = replace(conventions, norm_eps=norm_eps)
+            norms = replace(norms, norm_eps=norm_eps)
         if norm_momentum is not None:
-            conventions = replace(conventions, norm_momentum=norm_momentum)
-        self._adopt(conventions)
+            norms = replace(norms, norm_momentum=norm_momentum)
+        self._adopt(norms)
         self.load_report = report
         return report
 
     def get_extra_state(self) -> Tensor:
-        """Return the conventions for the state dict (float64, 6 or 8 numbers).
+        """Return `norms` for the state dict (float64, 6 or 8 numbers).
 
         A tensor, so that programs that expect nothing but tensors in a state dict go on working.
         """
-        return self.conventions.to_tensor()
+        return self.norms.to_tensor()
 
     def set_extra_state(self, state: object) -> None:
-        """Take over the conventions of a state dict.
+        """Take over the mean, deviation and settings of BatchNorm of a state dict.
 
         Raises:
             CheckpointError: The state is not that of an encoder.
         """
-        self._adopt(Conventions.from_tensor(state))
+        self._adopt(NormSettings.from_tensor(state))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made of."""
@@ -195,15 +195,15 @@ class Encoder(nn.Module, ABC):
     def _features(self, clip: Tensor) -> Tensor:
         return self.encode(self.normalize(clip))
 
-    def _adopt(self, conventions: Conventions) -> None:
-        self.conventions = conventions
+    def _adopt(self, norms: NormSettings) -> None:
+        self.norms = norms
         with torch.no_grad():
-            self.mean.copy_(torch.tensor(conventions.mean).view(1, 3, 1, 1, 1))
-            self.std.copy_(torch.tensor(conventions.std).view(1, 3, 1, 1, 1))
+            self.mean.copy_(torch.tensor(norms.mean).view(1, 3, 1, 1, 1))
+            self.std.copy_(torch.tensor(norms.std).view(1, 3, 1, 1, 1))
         for norm in self._norms():
-            if conventions.norm_eps is not None and conventions.norm_momentum is not None:
-                norm.eps = conventions.norm_eps
-                norm.momentum = conventions.norm_momentum
+            if norms.norm_eps is not None and norms.norm_momentum is not None:
+                norm.eps = norms.norm_eps
+                norm.momentum = norms.norm_momentum
 
     def _norms(self) -> Iterator[nn.BatchNorm3d | nn.SyncBatchNorm]:
         for module in self.modules():

@@ -8,10 +8,17 @@ from torchvision.models.video import MViT_V2_S_Weights, mvit_v2_s
 
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.pooling import use_deterministic_pools
-from deepfake_mtl.models.weights import Conventions, Layout, Pretrained, torchvision_layout
+from deepfake_mtl.models.weights import (
+    NormSettings,
+    Pretrained,
+    StateDictAdapter,
+    torchvision_adapter,
+)
 
-_TORCHVISION: Final = torchvision_layout(
-    Conventions.of_torchvision(MViT_V2_S_Weights.KINETICS400_V1, norm_eps=None, norm_momentum=None),
+_TORCHVISION: Final = torchvision_adapter(
+    NormSettings.of_torchvision(
+        MViT_V2_S_Weights.KINETICS400_V1, norm_eps=None, norm_momentum=None
+    ),
     prefix="features.",
     heads=("head.",),
 )
@@ -44,7 +51,7 @@ class MViTv2S(Encoder):
     pretrained: ClassVar[Mapping[str, Pretrained]] = {
         "kinetics400": Pretrained(MViT_V2_S_Weights.KINETICS400_V1.url, _TORCHVISION)
     }
-    layouts: ClassVar[Sequence[Layout]] = (_TORCHVISION,)
+    adapters: ClassVar[Sequence[StateDictAdapter]] = (_TORCHVISION,)
 
     def __init__(self, weights: str = "none", strict: bool = True, drop_path: float = 0.2) -> None:
         super().__init__(768, min_frames=4, min_size=32)

@@ -9,18 +9,20 @@ from torchvision.models import GoogLeNet_Weights
 from torchvision.models.video import S3D_Weights, s3d
 
 from deepfake_mtl.errors import ConfigurationError
-from deepfake_mtl.models.coclr import coclr_layout
+from deepfake_mtl.models.coclr import coclr_adapter
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.inflation import identity_norm, identity_over_time, one_frame
 from deepfake_mtl.models.pooling import use_deterministic_pools
 from deepfake_mtl.models.recomputation import recomputed
 from deepfake_mtl.models.weights import (
-    Conventions,
-    Layout,
+    OTHER_CLASSIFIER,
+    AdaptedStateDict,
+    NormSettings,
     Pretrained,
-    Translation,
-    torchvision_layout,
+    StateDictAdapter,
+    adapt,
+    torchvision_adapter,
 )
 
 # GoogLeNet's stage -> index in S3D's features. The channels are the same in all of them.
@@ -50,16 +52,16 @@ _GOOGLENET_LAYERS: Final = {
 _STAGES: Final = {"stem": (0, 4), "mixed_3": (5, 7), "mixed_4": (8, 13), "mixed_5": (14, 15)}
 # torchvision's GoogLeNet came from TensorFlow: it takes values in [-1, 1], to which its
 # `transform_input` brings what ImageNet's mean and deviation have been applied to.
-_GOOGLENET: Final = Conventions(
+_GOOGLENET: Final = NormSettings(
     mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), norm_eps=1e-3, norm_momentum=0.1
 )
-_TORCHVISION: Final = torchvision_layout(
-    Conventions.of_torchvision(S3D_Weights.KINETICS400_V1, norm_eps=1e-3, norm_momentum=1e-3),
+_TORCHVISION: Final = torchvision_adapter(
+    NormSettings.of_torchvision(S3D_Weights.KINETICS400_V1, norm_eps=1e-3, norm_momentum=1e-3),
     heads=("classifier.",),
 )
 
 
-def googlenet_layout(state: Mapping[str, object]) -> Translation:
+def googlenet_adapter(state: Mapping[str, object]) -> AdaptedStateDict:
     """Inflate torchvision's GoogLeNet for `S3D`.
 
     S3D is GoogLeNet with each k x k convolution followed by one of k frames, both with BatchNorm
@@ -69,18 +71,16 @@ def googlenet_layout(state: Mapping[str, object]) -> Translation:
     GoogLeNet on every frame, but for the three 3 x 3 max-pools of stride 2, which are padded
     by one pixel in S3D and by none in GoogLeNet.
     """
-    translation = Translation(_GOOGLENET)
-    for name, tensor in state.items():
-        target = _inflated_name(name)
-        if target is None or not isinstance(tensor, Tensor):
-            head = name.startswith(("fc.", "aux1.", "aux2."))
-            translation.skipped[name] = (
-                "the classifier of the other task" if head else "unknown to torchvision's GoogLeNet"
-            )
-        else:
-            translation.add(name, target, one_frame(tensor) if tensor.dim() == 4 else tensor)
-    _start_temporal_layers(translation)
-    return translation
+    adapted = adapt(
+        state,
+        _GOOGLENET,
+        _inflated_name,
+        convert=lambda tensor: one_frame(tensor) if tensor.dim() == 4 else tensor,
+        skipped=[(r"(fc|aux1|aux2)\.", OTHER_CLASSIFIER)],
+        otherwise="unknown to torchvision's GoogLeNet",
+    )
+    _start_temporal_layers(adapted)
+    return adapted
 
 
 def _inflated_name(name: str) -> str | None:
@@ -99,24 +99,24 @@ def _inflated_name(name: str) -> str | None:
     return ".".join([*parts, "0" if kind == "conv" else "1", tensor])
 
 
-def _start_temporal_layers(translation: Translation) -> None:
+def _start_temporal_layers(adapted: AdaptedStateDict) -> None:
     how = "as the identity over time"
     spatial = [
         (name.removesuffix("0.0.weight"), tensor)
-        for name, tensor in translation.tensors.items()
+        for name, tensor in adapted.tensors.items()
         if tensor.dim() == 5 and tensor.shape[-1] > 1
     ]
     for place, kernel in spatial:
-        translation.make(
+        adapted.make(
             f"{place}1.0.weight", identity_over_time(kernel.shape[0], kernel.shape[-1]), how
         )
-        weight = translation.tensors.get(f"{place}0.1.weight")
-        bias = translation.tensors.get(f"{place}0.1.bias")
+        weight = adapted.tensors.get(f"{place}0.1.weight")
+        bias = adapted.tensors.get(f"{place}0.1.bias")
         if weight is None or bias is None:
             continue
         norm = identity_norm(weight, bias, eps=_GOOGLENET.norm_eps or 0.0)
         for name, tensor in norm.items():
-            translation.make(f"{place}1.1.{name}", tensor, how)
+            adapted.make(f"{place}1.1.{name}", tensor, how)
 
 
 def _add_identity(network: nn.Module) -> None:
@@ -137,8 +137,8 @@ class S3D(Encoder):
 
     Args:
         weights: ``none``; ``kinetics400``, torchvision's; ``imagenet``, torchvision's GoogLeNet
-            inflated (see `googlenet_layout`); or the path of a checkpoint of the CoCLR code (Han et
-            al., NeurIPS 2020, arXiv 2010.09709), of torchvision's S3D or of this library.
+            inflated (see `googlenet_adapter`); or the path of a checkpoint of the CoCLR code (Han
+            et al., NeurIPS 2020, arXiv 2010.09709), of torchvision's S3D or of this library.
         strict: Whether a checkpoint must hold every tensor of the encoder.
         norm_eps: Epsilon of BatchNorm. None follows the weights' origin: 1e-5 without weights and
             for CoCLR's, 1e-3 for torchvision's and GoogLeNet's, for a checkpoint of this library
@@ -166,9 +166,9 @@ class S3D(Encoder):
 
     pretrained: ClassVar[Mapping[str, Pretrained]] = {
         "kinetics400": Pretrained(S3D_Weights.KINETICS400_V1.url, _TORCHVISION),
-        "imagenet": Pretrained(GoogLeNet_Weights.IMAGENET1K_V1.url, googlenet_layout),
+        "imagenet": Pretrained(GoogLeNet_Weights.IMAGENET1K_V1.url, googlenet_adapter),
     }
-    layouts: ClassVar[Sequence[Layout]] = (coclr_layout, _TORCHVISION)
+    adapters: ClassVar[Sequence[StateDictAdapter]] = (coclr_adapter, _TORCHVISION)
 
     def __init__(
         self,

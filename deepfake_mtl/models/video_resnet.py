@@ -1,6 +1,6 @@
 """The residual video encoders R3D-18 and R(2+1)D-18 (Tran et al., CVPR 2018, arXiv 1711.11248)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 import torch
@@ -12,26 +12,28 @@ from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
 from deepfake_mtl.models.inflation import one_frame, repeat_over_time
 from deepfake_mtl.models.weights import (
-    Conventions,
-    Layout,
+    OTHER_CLASSIFIER,
+    AdaptedStateDict,
+    NormSettings,
     Pretrained,
-    Translation,
-    torchvision_layout,
+    StateDictAdapter,
+    adapt,
+    torchvision_adapter,
 )
 
 _STAGES: Final = ("stem", "layer1", "layer2", "layer3", "layer4")
-_R3D: Final = torchvision_layout(
-    Conventions.of_torchvision(R3D_18_Weights.KINETICS400_V1), prefix="features.", heads=("fc.",)
+_R3D: Final = torchvision_adapter(
+    NormSettings.of_torchvision(R3D_18_Weights.KINETICS400_V1), prefix="features.", heads=("fc.",)
 )
-_R2PLUS1D: Final = torchvision_layout(
-    Conventions.of_torchvision(R2Plus1D_18_Weights.KINETICS400_V1),
+_R2PLUS1D: Final = torchvision_adapter(
+    NormSettings.of_torchvision(R2Plus1D_18_Weights.KINETICS400_V1),
     prefix="features.",
     heads=("fc.",),
 )
-_RESNET18: Final = Conventions.of_torchvision(ResNet18_Weights.IMAGENET1K_V1)
+_RESNET18: Final = NormSettings.of_torchvision(ResNet18_Weights.IMAGENET1K_V1)
 
 
-def resnet18_layout(state: Mapping[str, object]) -> Translation:
+def resnet18_adapter(state: Mapping[str, object]) -> AdaptedStateDict:
     """Inflate torchvision's ResNet-18 for `R3D18` (Carreira & Zisserman, CVPR 2017).
 
     Kernels of k frames are repeated k times and divided by k; BatchNorm and the 1 x 1 convolutions
@@ -39,21 +41,20 @@ def resnet18_layout(state: Mapping[str, object]) -> Translation:
     ResNet-18's gives, except at the first and last frames, where it meets padding. The networks as
     wholes differ: R3D-18 has no max-pool after its first layer, and halves time in three stages.
     """
-    translation = Translation(_RESNET18)
-    for name, tensor in state.items():
-        target = _inflated_name(name)
-        if target is None or not isinstance(tensor, Tensor):
-            head = name.startswith("fc.")
-            translation.skipped[name] = (
-                "the classifier of the other task" if head else "unknown to torchvision's ResNet-18"
-            )
-        elif tensor.dim() != 4:
-            translation.add(name, target, tensor)
-        else:
-            pointwise = tensor.shape[-1] == 1
-            inflated = one_frame(tensor) if pointwise else repeat_over_time(tensor, 3)
-            translation.add(name, target, inflated)
-    return translation
+
+    def inflate(tensor: Tensor) -> Tensor:
+        if tensor.dim() != 4:
+            return tensor
+        return one_frame(tensor) if tensor.shape[-1] == 1 else repeat_over_time(tensor, 3)
+
+    return adapt(
+        state,
+        _RESNET18,
+        _inflated_name,
+        convert=inflate,
+        skipped=[(r"fc\.", OTHER_CLASSIFIER)],
+        otherwise="unknown to torchvision's ResNet-18",
+    )
 
 
 def _inflated_name(name: str) -> str | None:
@@ -75,26 +76,28 @@ class _VideoResNet(Encoder):
     """torchvision's residual video networks without their classifiers.
 
     Args:
-        network: The network, whose stages are taken over.
         weights: See `R3D18`; likewise the rest.
         strict: Whether a checkpoint must hold every tensor; see `Encoder.start_from`.
         norm_eps: Epsilon of BatchNorm; likewise.
         norm_momentum: Momentum of BatchNorm; likewise.
         channels_last: Whether weights and clips take the faster memory layout.
+
+    Attributes:
+        network: Makes the network, whose stages are taken over.
     """
+
+    network: ClassVar[Callable[..., nn.Module]]
 
     def __init__(
         self,
-        network: nn.Module,
-        *,
-        weights: str,
-        strict: bool,
-        norm_eps: float | None,
-        norm_momentum: float | None,
-        channels_last: bool,
+        weights: str = "none",
+        strict: bool = True,
+        norm_eps: float | None = None,
+        norm_momentum: float | None = None,
+        channels_last: bool = True,
     ) -> None:
         super().__init__(512, min_frames=8, min_size=16)
-        stages = dict(network.named_children())
+        stages = dict(type(self).network(weights=None).named_children())
         self.features = nn.Sequential()
         for name in _STAGES:
             self.features.add_module(name, stages[name])
@@ -122,8 +125,8 @@ class R3D18(_VideoResNet):
 
     Args:
         weights: ``none``; ``kinetics400``, torchvision's; ``imagenet``, torchvision's ResNet-18
-            inflated (see `resnet18_layout`); or the path of a checkpoint of torchvision's r3d_18 or
-            of this library.
+            inflated (see `resnet18_adapter`); or the path of a checkpoint of torchvision's r3d_18
+            or of this library.
         strict: Whether a checkpoint must hold every tensor of the encoder.
         norm_eps: Epsilon of BatchNorm; None follows the weights' origin (1e-5 in all but
             checkpoints of this library, which bring their own).
@@ -136,28 +139,12 @@ class R3D18(_VideoResNet):
         CheckpointError: The weights cannot be had, or do not fit; see `Encoder.start_from`.
     """
 
+    network = staticmethod(r3d_18)
     pretrained: ClassVar[Mapping[str, Pretrained]] = {
         "kinetics400": Pretrained(R3D_18_Weights.KINETICS400_V1.url, _R3D),
-        "imagenet": Pretrained(ResNet18_Weights.IMAGENET1K_V1.url, resnet18_layout),
+        "imagenet": Pretrained(ResNet18_Weights.IMAGENET1K_V1.url, resnet18_adapter),
     }
-    layouts: ClassVar[Sequence[Layout]] = (_R3D,)
-
-    def __init__(
-        self,
-        weights: str = "none",
-        strict: bool = True,
-        norm_eps: float | None = None,
-        norm_momentum: float | None = None,
-        channels_last: bool = True,
-    ) -> None:
-        super().__init__(
-            r3d_18(weights=None),
-            weights=weights,
-            strict=strict,
-            norm_eps=norm_eps,
-            norm_momentum=norm_momentum,
-            channels_last=channels_last,
-        )
+    adapters: ClassVar[Sequence[StateDictAdapter]] = (_R3D,)
 
 
 class R2Plus1D18(_VideoResNet):
@@ -183,24 +170,8 @@ class R2Plus1D18(_VideoResNet):
         CheckpointError: The weights cannot be had, or do not fit; see `Encoder.start_from`.
     """
 
+    network = staticmethod(r2plus1d_18)
     pretrained: ClassVar[Mapping[str, Pretrained]] = {
         "kinetics400": Pretrained(R2Plus1D_18_Weights.KINETICS400_V1.url, _R2PLUS1D)
     }
-    layouts: ClassVar[Sequence[Layout]] = (_R2PLUS1D,)
-
-    def __init__(
-        self,
-        weights: str = "none",
-        strict: bool = True,
-        norm_eps: float | None = None,
-        norm_momentum: float | None = None,
-        channels_last: bool = True,
-    ) -> None:
-        super().__init__(
-            r2plus1d_18(weights=None),
-            weights=weights,
-            strict=strict,
-            norm_eps=norm_eps,
-            norm_momentum=norm_momentum,
-            channels_last=channels_last,
-        )
+    adapters: ClassVar[Sequence[StateDictAdapter]] = (_R2PLUS1D,)

@@ -1,5 +1,6 @@
 """What an encoder starts from: pre-trained weights, told apart by the names of their tensors."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,23 +17,18 @@ from deepfake_mtl.models.checkpoint_files import fetch, read_state_dict
 from deepfake_mtl.models.load_report import AT_RANDOM, AT_ZERO, LoadReport, log_report, some_of
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-
-
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-
-
 EXTRA_STATE: Final = "_extra_state"  # PyTorch's name for what `get_extra_state` returns
-
+OTHER_CLASSIFIER: Final = "the classifier of the other task"
 
 _skip_loading: ContextVar[bool] = ContextVar("skip_loading", default=False)
-
 
 Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Conventions:
-    """What weights expect around them, because they were trained with it.
+class NormSettings:
+    """How inputs and activations are normalised around weights, as in their training.
 
     Args:
         mean: Mean of the colour channels R, G, B that is subtracted, for values in [0, 1].
@@ -75,23 +71,23 @@ class Conventions:
         )
 
 
-PYTORCH: Final = Conventions(norm_eps=1e-5, norm_momentum=0.1)
-"""ImageNet mean and deviation, and PyTorch's defaults of BatchNorm: CoCLR's conventions too."""
+PYTORCH: Final = NormSettings(norm_eps=1e-5, norm_momentum=0.1)
+"""ImageNet mean and deviation, and PyTorch's defaults of BatchNorm: those of CoCLR too."""
 
 
 @dataclass
-class Translation:
+class AdaptedStateDict:
     """A checkpoint's tensors under the names of an encoder.
 
     Args:
-        conventions: What these weights expect around them.
+        norms: What these weights expect.
         tensors: Name in the encoder -> tensor.
         sources: Name in the checkpoint -> name in the encoder.
         skipped: Name in the checkpoint -> why it has no place in the encoder.
         made: Name in the encoder -> how its tensor was made where the checkpoint has none.
     """
 
-    conventions: Conventions
+    norms: NormSettings
     tensors: dict[str, Tensor] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -119,8 +115,8 @@ class Translation:
         self.made[target] = how
 
 
-Layout = Callable[[Mapping[str, object]], Translation]
-"""Turns a state dict of a certain kind into a translation; finds no tensors in other kinds."""
+StateDictAdapter = Callable[[Mapping[str, object]], AdaptedStateDict]
+"""Adapts a state dict of a certain kind to an encoder; finds no tensors in other kinds."""
 
 
 @dataclass(frozen=True)
@@ -129,55 +125,74 @@ class Pretrained:
 
     Args:
         url: Where they are, ending in ``-<first digits of the SHA-256>.pth``.
-        layout: How they become an encoder's.
+        adapter: How they become an encoder's.
     """
 
     url: str
-    layout: Layout
+    adapter: StateDictAdapter
 
 
-def torchvision_layout(
-    conventions: Conventions, *, prefix: str = "", heads: Sequence[str]
-) -> Layout:
-    """Return the layout of one of torchvision's own video networks.
+def adapt(
+    state: Mapping[str, object],
+    norms: NormSettings,
+    rename: Callable[[str], str | None],
+    *,
+    convert: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    skipped: Iterable[tuple[str, str]] = (),
+    otherwise: str = "not a tensor",
+) -> AdaptedStateDict:
+    """Adapt a state dict name by name.
 
     Args:
-        conventions: What its published weights expect.
+        state: The state dict.
+        norms: What its weights expect.
+        rename: Turns a name of the checkpoint into one of the encoder, or None.
+        convert: Turns a tensor of the checkpoint into one of the encoder.
+        skipped: How names begin that have no place in the encoder (regular expressions), and why.
+        otherwise: Why others have none.
+    """
+    adapted = AdaptedStateDict(norms)
+    for name, value in state.items():
+        target = rename(name)
+        if target is not None and isinstance(value, Tensor):
+            adapted.add(name, target, convert(value))
+        else:
+            reasons = (why for pattern, why in skipped if re.match(pattern, name))
+            adapted.skipped[name] = next(reasons, otherwise)
+    return adapted
+
+
+def torchvision_adapter(
+    norms: NormSettings, *, prefix: str = "", heads: tuple[str, ...]
+) -> StateDictAdapter:
+    """Return the adapter of one of torchvision's own video networks.
+
+    Args:
+        norms: What its published weights expect.
         prefix: What stands before its names in our encoder.
         heads: Beginnings of the names that belong to the classifier.
     """
+    skipped = [(re.escape(head), OTHER_CLASSIFIER) for head in heads]
 
-    def translate(state: Mapping[str, object]) -> Translation:
-        translation = Translation(conventions)
-        for name, tensor in state.items():
-            if name.startswith(tuple(heads)):
-                translation.skipped[name] = "the classifier of the other task"
-            elif isinstance(tensor, Tensor):
-                translation.add(name, prefix + name, tensor)
-            else:
-                translation.skipped[name] = "not a tensor"
-        return translation
+    def rename(name: str) -> str | None:
+        return None if name.startswith(heads) else prefix + name
 
-    return translate
+    return lambda state: adapt(state, norms, rename, skipped=skipped)
 
 
-def own_layout(prefix: str) -> Layout:
-    """Return the layout of this library's encoders, which stand under a prefix in a detector."""
+def own_adapter(prefix: str) -> StateDictAdapter:
+    """Return the adapter of this library's encoders, which stand under a prefix in a detector."""
+    skipped = [(f"(?!{re.escape(prefix)})", f"not a part of {prefix.rstrip('.')}")]
 
-    def translate(state: Mapping[str, object]) -> Translation:
+    def rename(name: str) -> str | None:
+        return name.removeprefix(prefix) if name.startswith(prefix) else None
+
+    def adapter(state: Mapping[str, object]) -> AdaptedStateDict:
         extra = state.get(prefix + EXTRA_STATE)
-        conventions = PYTORCH if extra is None else Conventions.from_tensor(extra)
-        translation = Translation(conventions)
-        for name, value in state.items():
-            if not name.startswith(prefix):
-                translation.skipped[name] = f"not a part of {prefix.rstrip('.')}"
-            elif isinstance(value, Tensor):
-                translation.add(name, name.removeprefix(prefix), value)
-            else:
-                translation.skipped[name] = "not a tensor"
-        return translation
+        norms = PYTORCH if extra is None else NormSettings.from_tensor(extra)
+        return adapt(state, norms, rename, skipped=skipped)
 
-    return translate
+    return adapter
 
 
 @contextmanager
@@ -201,9 +216,9 @@ def load_weights(
     *,
     strict: bool,
     pretrained: Mapping[str, Pretrained],
-    layouts: Sequence[Layout],
+    adapters: Sequence[StateDictAdapter],
     others: Mapping[str, Sequence[str]],
-) -> tuple[LoadReport, Conventions]:
+) -> tuple[LoadReport, NormSettings]:
     """Copy weights into the tensors of an encoder.
 
     Args:
@@ -212,11 +227,11 @@ def load_weights(
         weights: ``none``, a name in `pretrained`, or the path of a checkpoint.
         strict: Whether all tensors of the encoder must be found.
         pretrained: Published weights by name.
-        layouts: How files of other programs become this encoder's.
+        adapters: How files of other programs become this encoder's.
         others: Names of published weights -> encoders that have them, for messages.
 
     Returns:
-        What was loaded, and what these weights expect around them.
+        What was loaded, and what these weights expect.
 
     Raises:
         ConfigurationError: The weights are published ones, but not for this encoder.
@@ -226,7 +241,7 @@ def load_weights(
     if weights == "none" or _skip_loading.get():
         return LoadReport("none", {}, {}, dict.fromkeys(tensors, AT_RANDOM)), PYTORCH
     if weights in pretrained:
-        path, layouts = fetch(pretrained[weights].url), [pretrained[weights].layout]
+        path, adapters = fetch(pretrained[weights].url), [pretrained[weights].adapter]
     elif weights in others:
         raise ConfigurationError(
             f"{encoder} has no weights named {weights!r}, only "
@@ -240,29 +255,30 @@ def load_weights(
                 f"there is no checkpoint file {path}: weights of {encoder} are "
                 f"{', '.join(['none', *pretrained])} or the path of a file"
             )
-        layouts = [*map(own_layout, ("network.encoder.", "encoder.")), *layouts, own_layout("")]
+        own = map(own_adapter, ("network.encoder.", "encoder."))
+        adapters = [*own, *adapters, own_adapter("")]
     state = read_state_dict(path)
     try:
-        translation = _translate(state, layouts, tensors, encoder)
-        report = _copy(translation, tensors, encoder, source=str(path), strict=strict)
+        adapted = _adapt_any(state, adapters, tensors, encoder)
+        report = _copy(adapted, tensors, encoder, source=str(path), strict=strict)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     log_report(report, encoder)
-    return report, translation.conventions
+    return report, adapted.norms
 
 
-def _translate(
+def _adapt_any(
     state: Mapping[str, object],
-    layouts: Iterable[Layout],
+    adapters: Iterable[StateDictAdapter],
     tensors: Mapping[str, Tensor],
     encoder: str,
-) -> Translation:
+) -> AdaptedStateDict:
     if EXTRA_STATE in state:  # only this library's encoders have it at the top
-        layouts = [own_layout("")]
-    for layout in layouts:
-        translation = layout(state)
-        if tensors.keys() & translation.tensors.keys():
-            return translation
+        adapters = [own_adapter("")]
+    for adapter in adapters:
+        adapted = adapter(state)
+        if tensors.keys() & adapted.tensors.keys():
+            return adapted
     raise CheckpointError(
         f"nothing in it fits {encoder}: it holds {some_of(list(state)) or 'no tensors'}, where "
         f"{encoder} has {some_of(list(tensors))}"
@@ -270,7 +286,7 @@ def _translate(
 
 
 def _copy(
-    translation: Translation,
+    adapted: AdaptedStateDict,
     tensors: Mapping[str, Tensor],
     encoder: str,
     *,
@@ -278,18 +294,18 @@ def _copy(
     strict: bool,
 ) -> LoadReport:
     loaded: dict[str, str] = {}
-    skipped = dict(translation.skipped)
-    for name, target in translation.sources.items():
+    skipped = dict(adapted.skipped)
+    for name, target in adapted.sources.items():
         if target == EXTRA_STATE:
             loaded[name] = target
         elif target not in tensors:
             skipped[name] = f"{encoder} has no such tensor"
-        elif translation.tensors[target].shape != tensors[target].shape:
-            found, needed = (tuple(x[target].shape) for x in (translation.tensors, tensors))
+        elif adapted.tensors[target].shape != tensors[target].shape:
+            found, needed = (tuple(x[target].shape) for x in (adapted.tensors, tensors))
             skipped[name] = f"its shape is {found}, that of {encoder}'s {target} is {needed}"
         else:
             loaded[name] = target
-    placed = {*loaded.values(), *translation.made}
+    placed = {*loaded.values(), *adapted.made}
     missing = [name for name in tensors if name not in placed]
     # Old files lack the counters of BatchNorm, which nothing reads where the momentum is a number.
     counters = [name for name in missing if name.endswith("num_batches_tracked")]
@@ -304,9 +320,9 @@ def _copy(
         )
     with torch.no_grad():
         for name in placed - {EXTRA_STATE}:
-            tensors[name].copy_(translation.tensors[name])
+            tensors[name].copy_(adapted.tensors[name])
     left = {
-        **translation.made,
+        **adapted.made,
         **dict.fromkeys(counters, AT_ZERO),
         **dict.fromkeys(missing, AT_RANDOM),
     }

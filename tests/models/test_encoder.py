@@ -122,10 +122,10 @@ def test_residual_encoders_equal_torchvision(
     ours: type[Encoder], theirs: Callable[..., VideoResNet]
 ) -> None:
     encoder, network = ours(norm_eps=1e-2).eval(), theirs(weights=None, num_classes=2).eval()
-    translation = encoder.layouts[0](network.state_dict())
-    assert set(translation.skipped) == {"fc.weight", "fc.bias"}
-    assert translation.tensors.keys() == encoder.state_dict().keys() - {"_extra_state"}
-    encoder.load_state_dict({**translation.tensors, "_extra_state": encoder.get_extra_state()})
+    adapted = encoder.adapters[0](network.state_dict())
+    assert set(adapted.skipped) == {"fc.weight", "fc.bias"}
+    assert adapted.tensors.keys() == encoder.state_dict().keys() - {"_extra_state"}
+    encoder.load_state_dict({**adapted.tensors, "_extra_state": encoder.get_extra_state()})
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm3d):
             norm.eps = 1e-2
@@ -149,9 +149,9 @@ def test_mvit_equals_torchvision_and_takes_clips_of_any_size() -> None:
     assert expected.shape == (2, encoder.feature_dim) == (2, 768)
 
     published = {name.removeprefix("features."): x for name, x in encoder.state_dict().items()}
-    translation = encoder.layouts[0](published | {"head.1.weight": torch.zeros(400, 768)})
-    assert set(translation.skipped) == {"head.1.weight"}
-    assert encoder.state_dict().keys() - {"_extra_state"} <= translation.tensors.keys()
+    adapted = encoder.adapters[0](published | {"head.1.weight": torch.zeros(400, 768)})
+    assert set(adapted.skipped) == {"head.1.weight"}
+    assert encoder.state_dict().keys() - {"_extra_state"} <= adapted.tensors.keys()
     for shape in ((4, 32, 32), (5, 39, 50)):
         assert encoder(torch.zeros(1, 3, *shape)).isfinite().all()
     with pytest.raises(ValueError, match="at least 4 frames and 32 x 32"):

@@ -33,25 +33,27 @@ from deepfake_mtl.models import (
     without_pretrained,
 )
 from deepfake_mtl.models.checkpoint_files import read_state_dict
-from deepfake_mtl.models.coclr import coclr_layout
+from deepfake_mtl.models.coclr import coclr_adapter
 from deepfake_mtl.models.inflation import identity_norm
 from deepfake_mtl.models.weights import (
     PYTORCH,
-    Conventions,
+    NormSettings,
     Pretrained,
-    torchvision_layout,
+    torchvision_adapter,
 )
 from tests.conftest import shared_path
 
 LAYOUTS = ("infonce_or_ubernce_pretrain", "coclr_pretrain", "classifier_finetune")
 GREY = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-OWN = Conventions((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), norm_eps=1e-3, norm_momentum=1e-2)
-LAYOUT = torchvision_layout(OWN, prefix="features.", heads=("fc.",))
+OWN = NormSettings((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), norm_eps=1e-3, norm_momentum=1e-2)
+ADAPTER = torchvision_adapter(OWN, prefix="features.", heads=("fc.",))
 
 
 class Tiny(Encoder):
-    pretrained: ClassVar = {"kinetics400": Pretrained("https://example.org/t-00000000.pth", LAYOUT)}
-    layouts = (LAYOUT,)
+    pretrained: ClassVar = {
+        "kinetics400": Pretrained("https://example.org/t-00000000.pth", ADAPTER)
+    }
+    adapters = (ADAPTER,)
 
     def __init__(self, weights: str = "none", strict: bool = True, **norm: float) -> None:
         super().__init__(4)
@@ -162,7 +164,7 @@ def test_coclr_checkpoints_give_the_features_of_the_coclr_code(
     assert report.left == {}
     assert not any("unknown" in why for why in report.skipped.values())
     assert all(name.startswith(("encoder_q.0.", "backbone.")) for name in report.loaded)
-    assert encoder.conventions == PYTORCH
+    assert encoder.norms == PYTORCH
 
     j = np.arange(1, 3 * 16 * 64 * 64 + 1)
     clip = torch.from_numpy(1.5 * np.sin(j * 0.0137)).float().view(1, 3, 16, 64, 64)
@@ -178,10 +180,10 @@ def test_two_names_of_one_coclr_tensor_must_agree() -> None:
         "encoder_q.0.Conv_2b.bn.weight": torch.ones(64),
         "encoder_q.0.block2.1.bn.weight": torch.ones(64),
     }
-    assert set(coclr_layout(state).sources.values()) == {"features.2.1.weight"}
+    assert set(coclr_adapter(state).sources.values()) == {"features.2.1.weight"}
     state["encoder_q.0.block2.1.bn.weight"] = torch.zeros(64)
     with pytest.raises(CheckpointError, match=r"Conv_2b.bn.weight and .*block2.1.bn.weight"):
-        coclr_layout(state)
+        coclr_adapter(state)
 
 
 # --- Files of torchvision and of this library ---------------------------------------------------
@@ -190,7 +192,7 @@ def test_two_names_of_one_coclr_tensor_must_agree() -> None:
 def test_torchvision_s3d_brings_its_normalisation_and_batch_norm(tmp_path: Path) -> None:
     theirs = s3d(weights=None, num_classes=2).eval()
     encoder = S3D(weights=save({"model": theirs.state_dict()}, tmp_path / "s3d.pth")).eval()
-    assert encoder.conventions == Conventions(
+    assert encoder.norms == NormSettings(
         (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989), 1e-3, 1e-3
     )
     assert encoder.load_report is not None
@@ -200,7 +202,7 @@ def test_torchvision_s3d_brings_its_normalisation_and_batch_norm(tmp_path: Path)
     torch.testing.assert_close(encoder(clip), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_checkpoint_of_a_detector_brings_its_conventions(foreign: str, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_detector_brings_its_norm_settings(foreign: str, tmp_path: Path) -> None:
     detector = Detector(encoder=Tiny(weights=foreign, norm_eps=2e-4))
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(detector)
@@ -212,7 +214,7 @@ def test_a_checkpoint_of_a_detector_brings_its_conventions(foreign: str, tmp_pat
     restored = Detector.load_from_checkpoint(path, encoder=Tiny(), weights_only=True)
     started = Tiny(weights=str(path))
     for encoder in (restored.network.encoder, started):
-        assert encoder.conventions == expected
+        assert encoder.norms == expected
         assert (encoder.features[1].eps, encoder.features[1].momentum) == (2e-4, 1e-2)
         assert encoder.mean.flatten().tolist() == pytest.approx(OWN.mean)
         assert encoder.std.flatten().tolist() == pytest.approx(OWN.std)
@@ -224,7 +226,7 @@ def test_a_checkpoint_of_a_detector_brings_its_conventions(foreign: str, tmp_pat
     assert Tiny(weights=str(path), norm_momentum=0.3).features[1].momentum == 0.3
 
 
-def test_state_dicts_of_encoders_hold_tensors_and_load_with_or_without_conventions(
+def test_state_dicts_of_encoders_hold_tensors_and_load_with_or_without_norm_settings(
     foreign: str, tmp_path: Path
 ) -> None:
     encoder = Tiny(weights=foreign)
@@ -232,13 +234,13 @@ def test_state_dicts_of_encoders_hold_tensors_and_load_with_or_without_conventio
     assert all(isinstance(value, Tensor) for value in state.values())
     for fresh in (Tiny(), copy.deepcopy(Tiny()), pickle.loads(pickle.dumps(Tiny()))):
         fresh.load_state_dict(state)
-        assert fresh.conventions == OWN
-    assert Tiny(weights=str(tmp_path / "encoder.pth")).conventions == OWN
+        assert fresh.norms == OWN
+    assert Tiny(weights=str(tmp_path / "encoder.pth")).norms == OWN
 
     del state["_extra_state"]  # as earlier versions wrote it
     old = nn.ModuleDict({"encoder": Tiny(norm_eps=0.5)})
     old.load_state_dict({f"encoder.{name}": value for name, value in state.items()})
-    assert old["encoder"].conventions == replace(PYTORCH, norm_eps=0.5)
+    assert old["encoder"].norms == replace(PYTORCH, norm_eps=0.5)
     with pytest.raises(CheckpointError, match="extra state"):
         fresh.set_extra_state({"mean": 0})
 
@@ -419,7 +421,7 @@ def test_downloads_go_to_the_cache_and_are_checked(
 ) -> None:
     path = publish(Tiny, "kinetics400", foreign_state(), tmp_path / "site", monkeypatch)
     encoder = Tiny(weights="kinetics400")
-    assert encoder.conventions == OWN
+    assert encoder.norms == OWN
     assert (hub / path.name).is_file()
     assert "100%" in capfd.readouterr().err
 
@@ -462,13 +464,13 @@ def test_published_weights_have_a_checksum_and_the_mean_of_their_transforms(
 ) -> None:
     for pretrained in encoder.pretrained.values():
         assert re.fullmatch(r"https://\S+-[0-9a-f]{8}\.pth", pretrained.url)
-    conventions = encoder.pretrained["kinetics400"].layout({}).conventions
+    norms = encoder.pretrained["kinetics400"].adapter({}).norms
     if encoder is MViTv2S:
-        assert conventions == Conventions((0.45,) * 3, (0.225,) * 3)
+        assert norms == NormSettings((0.45,) * 3, (0.225,) * 3)
     else:
-        assert conventions.mean == (0.43216, 0.394666, 0.37645)
-        assert conventions.std == (0.22803, 0.22145, 0.216989)
-        assert conventions.norm_eps == (1e-3 if encoder is S3D else 1e-5)
+        assert norms.mean == (0.43216, 0.394666, 0.37645)
+        assert norms.std == (0.22803, 0.22145, 0.216989)
+        assert norms.norm_eps == (1e-3 if encoder is S3D else 1e-5)
 
 
 # --- Inflation -----------------------------------------------------------------------------------
@@ -586,7 +588,7 @@ def test_the_report_of_an_inflation_names_what_it_made(inflated: tuple[S3D, Goog
     encoder, _ = inflated
     report = encoder.load_report
     assert report is not None
-    assert encoder.conventions == Conventions(*GREY, norm_eps=1e-3, norm_momentum=0.1)
+    assert encoder.norms == NormSettings(*GREY, norm_eps=1e-3, norm_momentum=0.1)
     assert {name.partition(".")[0] for name in report.skipped} == {"aux1", "aux2", "fc"}
     made = {name for name, how in report.left.items() if how == "as the identity over time"}
     assert {report.left[name] for name in report.left.keys() - made} == {"at zero"}
@@ -621,7 +623,7 @@ def test_inflated_r3d_sums_to_resnet_over_time(
     assert report is not None
     assert set(report.skipped) == {"fc.weight", "fc.bias"}
     assert report.left == {}
-    assert encoder.conventions == PYTORCH
+    assert encoder.norms == PYTORCH
     theirs, ours = network.state_dict(), encoder.state_dict()
     for source, target in report.loaded.items():
         tensor = ours[target].sum(2) if theirs[source].dim() == 4 else ours[target]
