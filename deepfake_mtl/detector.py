@@ -21,7 +21,7 @@ from deepfake_mtl.optimization.averaging import (
     restore_own_state,
     save_own_state,
 )
-from deepfake_mtl.optimization.monitors import refuse_missing, refuse_unknown
+from deepfake_mtl.optimization.monitors import refuse_missing, refuse_unknown, task_metrics
 from deepfake_mtl.optimization.optimizer_options import ConfiguredOptions, refuse_another_optimizer
 from deepfake_mtl.optimization.optimizers import (
     BalanceName,
@@ -293,8 +293,8 @@ class Detector(EvaluationModule):
         """Refuse monitors that are known to have nothing to compare, before the first step."""
         names = [f"val/{name}" for name in metric_names(self.network.fake_predictors)]
         if type(self) is Detector:
-            tasks = tuple(f"val/{name}/" for name in self.network.tasks)
-            refuse_unknown(self.trainer, names, ("train/", "conflict/", "lr-", *tasks))
+            logged, others = task_metrics(self.network.task_list, weighs=self.balance.learns)
+            refuse_unknown(self.trainer, {"train/loss", *names, *logged}, others)
         kinds = self.validated_kinds()
         if len(kinds) == 1:
             kind = "fakes" if True in kinds else "originals"

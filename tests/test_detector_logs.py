@@ -1,11 +1,14 @@
 """What a detector logs, returns and keeps, against what plain PyTorch makes of the same batches."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
+from pytorch_lightning.loggers import CSVLogger
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,12 +17,14 @@ from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights
 from deepfake_mtl.models import S3D, Encoder
+from deepfake_mtl.optimization import monitors
 from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,
     ManipulationCrossEntropy,
     MoCoSettings,
 )
+from deepfake_mtl.training.callbacks import GradientConflictMonitor
 from tests.worlds import TinyEncoder, loader, trainer
 
 LABELS = [0, 1, 3]
@@ -208,14 +213,20 @@ def test_hyper_parameters_are_plain_values_of_what_is_given_by_name() -> None:
         ("val/binary/loss", True),
         ("val/manipulation/auc", True),
         ("train/loss", True),
-        ("conflict/low/cosine", True),
-        ("lr-Adam/pg1", True),
+        ("train/manipulation/accuracy", True),
         ("val/loss", False),
         ("val/scene/loss", False),
+        ("val/binary/accuracy", False),
+        ("train/auc", False),
+        ("train/binary/weight", False),
+        ("train/binary/probe_loss", False),
+        # Of callbacks that are not there.
+        ("conflict/low/binary-manipulation/cosine", False),
+        ("lr-Adam/pg1", False),
     ],
 )
 def test_what_a_detector_logs_may_be_monitored(monitor: str, logged: bool, tmp_path: Path) -> None:
-    stopping = pl.callbacks.EarlyStopping(monitor, strict=False)
+    stopping = EarlyStopping(monitor, strict=False)
     run = trainer(tmp_path, callbacks=[stopping], limit_train_batches=1)
     if logged:
         run.fit(detector(), loader([0, 1]), loader([0, 1]))
@@ -223,6 +234,88 @@ def test_what_a_detector_logs_may_be_monitored(monitor: str, logged: bool, tmp_p
         with pytest.raises(ConfigurationError, match=f"monitors '{monitor}', which is not logged"):
             run.fit(detector(), loader([0, 1]), loader([0, 1]))
         assert run.global_step == 0
+
+
+SAMPLES: dict[str, Callable[[], Detector]] = {
+    "cross-entropy": detector,
+    "one task": lambda: detector(tasks=[ManipulationCrossEntropy()]),
+    "contrast": lambda: detector(
+        tasks=[BinaryContrast(), ManipulationCrossEntropy()], moco=MoCoSettings(dim=4, queue_size=8)
+    ),
+    "separate": lambda: detector(separate_encoders=True),
+    "uncertainty": lambda: detector(balance="uncertainty"),
+    "no schedule": lambda: detector(optimizer=torch.optim.SGD, schedule="constant"),
+}
+
+
+class Asks(EarlyStopping):
+    """Takes note of the names that may be monitored."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__("no such thing")
+        self.known: set[str] = set()
+        monkeypatch.setattr(monitors, "get_close_matches", self.take)
+
+    def take(self, _: str, known: list[str], __: int) -> list[str]:
+        self.known = set(known)
+        return []
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize("observed", [True, False])
+def test_what_may_be_monitored_is_what_is_logged(
+    sample: str, observed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callbacks: list[pl.Callback] = []
+    if observed:
+        callbacks = [GradientConflictMonitor(1), LearningRateMonitor("step", log_momentum=True)]
+    run = trainer(tmp_path, callbacks=callbacks, log_every_n_steps=1)
+    run._loggers = [CSVLogger(tmp_path)] if observed else []
+    data = [loader([0, 1, 3, 0], views=2), loader([0, 1, 3, 0])]
+    run.fit(SAMPLES[sample](), *data)
+    logged = set(run.callback_metrics)
+    asks = Asks(monkeypatch)
+    asks.__class__.__module__ = "deepfake_mtl"
+    other = trainer(tmp_path, callbacks=[*callbacks, asks], log_every_n_steps=1)
+    other._loggers = run._loggers
+    with pytest.raises(ConfigurationError, match="'no such thing', which is not logged"):
+        other.fit(SAMPLES[sample](), *data)
+    assert other.global_step == 0
+    assert asks.known == logged | {"epoch", "step"}
+    assert any(name.startswith("lr-") for name in logged) == observed
+
+
+class Further(ManipulationCrossEntropy):
+    """Logs a metric of its own, without a word about it."""
+
+    def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {**super().validation_metrics(features, labels), "f1": features.mean()}
+
+
+class Declared(Further):
+    """With a word about it."""
+
+    logged = (*ManipulationCrossEntropy.logged, "val/f1")
+
+
+def test_metrics_of_tasks_of_ones_own_may_be_monitored(tmp_path: Path) -> None:
+    assert (Further.logged, type("Same", (Declared,), {}).logged) == (None, Declared.logged)
+    for kind, monitor, known in (
+        (Further, "val/manipulation/f1", True),
+        (Further, "val/manipulation/f2", True),  # shows after the first validation
+        (Further, "val/f1", False),
+        (Declared, "val/manipulation/f1", True),
+        (Declared, "val/manipulation/f2", False),
+    ):
+        stopping = EarlyStopping(monitor, strict=False)
+        run = trainer(tmp_path, callbacks=[stopping], limit_train_batches=1)
+        model = detector(tasks=[BinaryCrossEntropy(), kind()])
+        if known:
+            run.fit(model, loader([0, 1]), loader([0, 1]))
+        else:
+            with pytest.raises(ConfigurationError, match=f"monitors '{monitor}', which is not"):
+                run.fit(model, loader([0, 1]), loader([0, 1]))
+        assert run.global_step == known
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +57,22 @@ class Task(nn.Module, ABC):
         classes: Names of the classes, by label; the first of a primary task is what is real.
         weight: Factor of the loss in the sum of all tasks' losses.
 
+    Attributes:
+        logged: What `learn` (``train/...``) and `validation_metrics` (``val/...``) return for logs:
+            ``train/accuracy`` is logged as ``train/<name>/accuracy``. With it, a monitor that does
+            not exist is refused before the first step. None where it is not known: a class that has
+            one of these methods of its own says it anew.
+
     Raises:
         ConfigurationError: The weight is negative.
     """
+
+    logged: ClassVar[tuple[str, ...] | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401
+        super().__init_subclass__(**options)
+        if {"learn", "validation_metrics"} & vars(cls).keys() and "logged" not in vars(cls):
+            cls.logged = None
 
     def __init__(self, name: str, label: str, classes: tuple[str, ...], *, weight: float) -> None:
         super().__init__()

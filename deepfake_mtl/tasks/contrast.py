@@ -38,6 +38,11 @@ class ContrastiveTask(Task):
         hidden_features: Width of the hidden layers of projection and probe.
     """
 
+    logged = (
+        *("train/loss", "train/probe_loss", "train/accuracy", "train/nearest_key_accuracy"),
+        "val/probe_loss",
+    )
+
     def __init__(
         self,
         name: str,

@@ -33,6 +33,8 @@ class CrossEntropyTask(Task):
             or an option of cross-entropy is given beside another loss.
     """
 
+    logged = ("train/loss", "train/accuracy", "val/loss")
+
     def __init__(
         self,
         name: str,

@@ -38,6 +38,22 @@ def test_what_is_logged_may_be_monitored_and_nothing_else() -> None:
     refuse_unknown(trainer(), (), ("train/",))
 
 
+def test_rates_are_known_unless_groups_are_added_later() -> None:
+    rates = pl.callbacks.LearningRateMonitor()
+    rates.lrs = {"lr-Adam": []}
+    run = trainer("lr-Adam")
+    with pytest.raises(ConfigurationError, match="'lr-Adam', which is not logged"):
+        refuse_unknown(run, {"val/auc"})
+    run.callbacks.append(rates)
+    refuse_unknown(run, {"val/auc"})
+    other = trainer("lr-Adam/pg2")
+    other.callbacks.append(rates)
+    with pytest.raises(ConfigurationError, match=r"'lr-Adam/pg2', which .* such as lr-Adam or"):
+        refuse_unknown(other, {"val/auc"})
+    other.callbacks.append(pl.callbacks.BackboneFinetuning())
+    refuse_unknown(other, {"val/auc"})
+
+
 def test_a_callback_from_elsewhere_may_log_more() -> None:
     run = trainer("val/loss")
     run.callbacks.append(Elsewhere())

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from itertools import combinations
+from typing import Any, Final
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -14,6 +15,8 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.conflict import ConflictRow
 from deepfake_mtl.losses import ConflictMeter
 from deepfake_mtl.training.callbacks.parts import detector_of
+
+_METRICS: Final = ("cosine", "norm_ratio")
 
 
 class GradientConflictMonitor(Callback):
@@ -34,6 +37,7 @@ class GradientConflictMonitor(Callback):
 
     Attributes:
         rows: What was measured so far, in the order of time.
+        logged: Names of what is measured in the training that is going on.
 
     Raises:
         ConfigurationError: The number is negative.
@@ -46,6 +50,7 @@ class GradientConflictMonitor(Callback):
         self._meter: ConflictMeter | None = None
         self._observer: LossObserver | None = None
         self._measures = False
+        self.logged: frozenset[str] = frozenset()
         self.rows: list[ConflictRow] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,6 +68,12 @@ class GradientConflictMonitor(Callback):
             if any(parameter.requires_grad for parameter in parameters)
         }
         meter = self._meter = ConflictMeter(stages)
+        self.logged = frozenset(
+            f"{_place(stage, *pair)}/{metric}"
+            for stage in stages
+            for pair in combinations(detector.network.tasks, 2)
+            for metric in _METRICS
+        )
 
         def observe(losses: Mapping[str, Tensor]) -> None:
             self._measures = trainer.global_step % self._every_n_steps == 0
@@ -86,9 +97,8 @@ class GradientConflictMonitor(Callback):
         for group, pairs in self._meter.compute().items():
             for (first, second), conflict in pairs.items():
                 cosine, ratio = float(conflict.cosine), float(conflict.norm_ratio)
-                place = f"conflict/{group}/{first}-{second}"
-                pl_module.log(f"{place}/cosine", cosine)
-                pl_module.log(f"{place}/norm_ratio", ratio)
+                for metric, value in zip(_METRICS, (cosine, ratio), strict=True):
+                    pl_module.log(f"{_place(group, first, second)}/{metric}", value)
                 self.rows.append(
                     {
                         "step": trainer.global_step,
@@ -104,6 +114,7 @@ class GradientConflictMonitor(Callback):
         if self._observer is not None:
             detector_of(pl_module).loss_observers.remove(self._observer)
         self._meter = self._observer = None
+        self.logged = frozenset()
         self._measures = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,6 +124,10 @@ class GradientConflictMonitor(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what was measured before."""
         self.rows = list(state_dict["rows"])
+
+
+def _place(stage: str, first: str, second: str) -> str:
+    return f"conflict/{stage}/{first}-{second}"
 
 
 def _finite(value: float) -> float | None:
