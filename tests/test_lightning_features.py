@@ -161,6 +161,28 @@ def test_the_batch_size_is_scaled(mode: str, tiny_corpus: Path, tmp_path: Path) 
     trainer(tmp_path).fit(module, clips)
 
 
+@pytest.mark.parametrize("mode", ["power", "binsearch"])
+@pytest.mark.parametrize(("per_video", "most"), [(1, 16), (3, 48)])
+def test_the_batch_size_is_scaled_to_an_epoch_at_most(
+    mode: str, per_video: int, most: int, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    module, clips = detector(), data(tiny_corpus, train_clips_per_video=per_video)
+    options = {
+        "datamodule": clips,
+        "mode": mode,
+        "init_val": 3,
+        "steps_per_trial": 1,
+        "margin": 0.0,
+    }
+    found = Tuner(trainer(tmp_path)).scale_batch_size(module, **options)
+    assert found == clips.batch_size
+    assert 16 <= found <= most  # the videos, of which each is drawn so many times
+    trainer(tmp_path).fit(module, clips)
+    clips.batch_size = most + 1  # what somebody asks for is not changed
+    with pytest.raises(ConfigurationError, match=f"at most {most}"):
+        trainer(tmp_path).fit(module, clips)
+
+
 def test_features_from_python(tiny_corpus: Path, tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path, name="csv", version=0)
     second = pl.callbacks.ModelCheckpoint(tmp_path, "best", monitor="val/auc", mode="max")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn, TrainerStatus
 from torch.utils.data import DataLoader
 
 from deepfake_mtl.data.clips import (
@@ -41,7 +42,6 @@ class ClipLoaders(pl.LightningDataModule):
     size: int
     clip_length: int
     clip_stride: int
-    batch_size: int
     num_workers: int
     train_clips_per_video: int
     eval_clips_per_video: int
@@ -53,10 +53,32 @@ class ClipLoaders(pl.LightningDataModule):
     on_corrupt: OnCorrupt
     degradation: str | None
     seed: int | None
+    _batch_size: int
     _videos: dict[Stage, ProbedVideos]
     _place: EpochPlace | None
     _loaded_place: dict[str, int] | None
     _loaded_seed: int | None
+
+    @property
+    def batch_size(self) -> int:
+        """Clips of a batch on each device; a tuner that is at work sets no more than an epoch has.
+
+        Lightning's goes on as long as memory is enough, and ends where nothing changes any more.
+        """
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, clips: int) -> None:
+        trainer = self.trainer
+        tunes = (
+            trainer is not None
+            and trainer.state.fn == TrainerFn.FITTING
+            and trainer.state.status == TrainerStatus.RUNNING
+        )
+        if tunes and "train" in self._videos:
+            epoch = len(self.records("train")) * self.train_clips_per_video // self._world()[0]
+            clips = min(clips, epoch)
+        self._batch_size = clips
 
     def train_dataloader(self) -> DataLoader[ClipSample]:
         """Return random, augmented, balanced clips.
