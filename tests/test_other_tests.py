@@ -193,3 +193,40 @@ def test_robustness_takes_no_part_of_a_test(run: Path, capsys: pytest.CaptureFix
     message = error_of([*words, "--trainer.limit_test_batches=2", "--data.batch_size=2"], capsys)
     assert "leave out limit_test_batches and fast_dev_run" in message
     assert not (run / "robustness.json").exists()
+
+
+def test_a_compression_is_that_which_is_asked_for_or_there_is_none(
+    run: Path,
+    plain_folder: Path,
+    tiny_corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = tmp_path / "crops"
+    options = ["--detector=center", "--size=32", "--workers=1"]
+    assert main(["prepare", str(plain_folder), "--corpus=folder", f"--out={store}", *options]) == 0
+    checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    for test_on in (f"folder={plain_folder}", str(store), f"anything={store}"):
+        words = ["test", checkpoint, f"--data.test_on={test_on}", *QUIET]
+        message = error_of([*words, "--data.compression=c40"], capsys)
+        assert "is in compression native only, but c40 is asked for" in message
+        assert "leave --data.compression out" in message
+    # That of the training is taken where there are several, and named in the results.
+    shifted = tmp_path / "shifted"
+    for compression in ("c23", "c40"):
+        for name in ("006", "007"):
+            for method in ("original", "FaceSwap"):
+                other = {"006": "006_007", "007": "007_006"}[name] if method != "original" else name
+                target = video_path(shifted, "FaceShifter" if other != name else method, other)
+                target = Path(str(target).replace("/c23/", f"/{compression}/"))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(video_path(tiny_corpus, method, other), target)
+    shutil.copytree(tiny_corpus / "splits", shifted / "splits")
+    for asked, found in (([], "c23"), (["--data.compression=c40"], "c40")):
+        words = ["test", checkpoint, f"--data.test_on=faceshifter={shifted}", *QUIET, *asked]
+        assert main(words) == 0
+        results = json.loads((run / "tests/faceshifter-shifted/results.json").read_text())
+        assert results["corpus"]["compression"] == found
+        assert f"/{found}/" in read_predictions(run / "tests/faceshifter-shifted")[0].key
+    message = error_of([*words[:-1], "--data.compression=raw"], capsys)
+    assert "it has c23" in message or "c40" in message

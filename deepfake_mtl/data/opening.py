@@ -1,15 +1,16 @@
 """The data of a root: a corpus or a store, and whether its crops are those of a checkpoint."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, find_reader
 from deepfake_mtl.data.corpora.faceforensics_tree import Compression
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.store.crop_settings import CropSettings, describe_difference
-from deepfake_mtl.data.store.folder import is_store
+from deepfake_mtl.data.store.folder import is_store, read_store
 from deepfake_mtl.data.store.index import FaceStore
-from deepfake_mtl.errors import CheckpointError, CorpusError
+from deepfake_mtl.errors import CheckpointError, ConfigurationError, CorpusError
 
 
 def open_data(
@@ -40,6 +41,32 @@ def open_data(
     reader = find_reader(name)
     chosen = compression if compression in reader.compressions else None
     return reader(folder, chosen, on_missing=on_missing)
+
+
+def check_compression(test_on: str, compression: str) -> None:
+    """Refuse to be asked for a compression that a corpus to test on is not in.
+
+    Where nobody asks, a corpus of several is taken in that of the training, others as they are.
+
+    Args:
+        test_on: The corpus, as of the datamodule.
+        compression: What is asked for.
+
+    Raises:
+        ConfigurationError: It would be tested in another compression.
+    """
+    name, separator, folder = test_on.partition("=")
+    if is_store(folder or name):
+        there: tuple[str, ...] = (read_store(Path(folder or name)).compression,)
+    elif separator:
+        there = find_reader(name).compressions
+    else:
+        return  # nothing that could be opened
+    if compression not in there:
+        raise ConfigurationError(
+            f"test_on is {test_on}, which is in compression {', '.join(there)} only, but "
+            f"{compression} is asked for: leave `compression` out, or name another corpus or store"
+        )
 
 
 def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> None:

@@ -23,6 +23,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
+from deepfake_mtl.data.opening import check_compression
 from deepfake_mtl.data.protocol import data_state
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
@@ -140,6 +141,9 @@ class DetectorCLI(LightningCLI):
             # Lightning warns where a program passes words and has some of its own.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
             super().parse_arguments(parser, words)
+        test_on, asked = self.config.get("test.data.test_on"), option(words, "--data.compression")
+        if test_on is not None and asked is not None:
+            check_compression(test_on, asked)
         written = self.config.get("fit.ckpt_path")
         if given is None and written is not None:
             raise ConfigurationError(
