@@ -158,7 +158,7 @@ class _ClipDataset:
         )
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TrainingClips(_ClipDataset, Dataset[ClipSample]):
     """Random clips, one for each `Draw`: place and augmentation depend on seed and draw alone.
 
@@ -229,7 +229,7 @@ class TrainingClips(_ClipDataset, Dataset[ClipSample]):
         return [other for other in following if self.records[other].method == method]
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class EvaluationClips(_ClipDataset, Dataset[ClipSample]):
     """Evenly spread clips of each video, from its first frame to its last.
 
