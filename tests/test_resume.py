@@ -294,7 +294,7 @@ def test_another_seed_is_refused_where_it_would_change_nothing(
 def test_the_checkpoint_before_the_last_is_kept(tiny_corpus: Path, tmp_path: Path) -> None:
     train(tiny_corpus, tmp_path / "run", max_epochs=1, every=3)
     folder = tmp_path / "run" / "checkpoints"
-    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert sorted(path.name for path in folder.glob("*.ckpt")) == ["last.ckpt", "previous.ckpt"]
     steps = [torch.load(folder / name)["global_step"] for name in ("previous.ckpt", "last.ckpt")]
     assert steps == [6, 8]
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.models.distributed import of_all_ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +104,8 @@ class VideoScores:
             DeepfakeMTLError: If an output is not finite.
             ValueError: If one video came with two labels.
         """
-        video, clip, label, outputs = _of_all_ranks(self._rows())
+        gathered = zip(*of_all_ranks(self._rows()), strict=True)
+        video, clip, label, outputs = (torch.cat(parts) for parts in gathered)
         _require_finite(video, outputs)
 
         order = clip.argsort(stable=True)
@@ -126,14 +128,6 @@ class VideoScores:
             return [torch.cat(column).cpu() for column in zip(*self._batches, strict=True)]
         none = torch.zeros(0, dtype=torch.int64)
         return [none, none, none, torch.zeros(0, self.num_outputs)]
-
-
-def _of_all_ranks(rows: list[Tensor]) -> list[Tensor]:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return rows
-    gathered: list[list[Tensor]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(gathered, rows)
-    return [torch.cat(parts) for parts in zip(*gathered, strict=True)]
 
 
 def _require_finite(video: Tensor, outputs: Tensor) -> None:

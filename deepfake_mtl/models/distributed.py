@@ -1,10 +1,13 @@
 """Rows of tensors from all ranks, for the parts of MoCo that must be the same on each."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_Value = TypeVar("_Value")
 
 
 def world_size() -> int:
@@ -15,6 +18,19 @@ def world_size() -> int:
 def rank() -> int:
     """Return the number of this rank, 0 where torch.distributed is not initialised."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def of_all_ranks(own: _Value) -> list[_Value]:
+    """Return what each rank has, in order; all ranks must call it.
+
+    Args:
+        own: What this rank has, of any type that can be pickled.
+    """
+    if world_size() == 1:
+        return [own]
+    gathered = [own] * world_size()
+    dist.all_gather_object(gathered, own)
+    return gathered
 
 
 def row_counts(rows: int, device: torch.device) -> list[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -34,30 +34,18 @@ class RunConfig(SaveConfigCallback):
         self.already_saved = False
 
     def on_save_checkpoint(
-        self,
-        trainer: Trainer,  # noqa: ARG002
-        pl_module: Any,  # noqa: ANN401, ARG002
-        checkpoint: dict[str, Any],
+        self, _trainer: Trainer, _module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the configuration."""
         checkpoint[_KEY] = self._plain()
 
     def on_load_checkpoint(
-        self,
-        trainer: Trainer,  # noqa: ARG002
-        pl_module: Any,  # noqa: ANN401, ARG002
-        checkpoint: dict[str, Any],
+        self, _trainer: Trainer, _module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Note the configuration that the checkpoint was trained with; older ones have none."""
         self._before = checkpoint.get(_KEY)
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: Any,  # noqa: ANN401, ARG002
-        batch: Any,  # noqa: ANN401, ARG002
-        batch_idx: int,  # noqa: ARG002
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
         """Write the file, on the first process, and say what has changed."""
         if self.already_saved:
             return

@@ -8,7 +8,6 @@ from typing import Any, Final
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-from torch.optim import Optimizer
 
 from deepfake_mtl.detector import LossObserver
 from deepfake_mtl.errors import ConfigurationError
@@ -85,10 +84,7 @@ class GradientConflictMonitor(Callback):
         detector.loss_observers.append(observe)
 
     def on_before_optimizer_step(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        optimizer: Optimizer,  # noqa: ARG002
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
     ) -> None:
         """Compare what the micro-batches of this step added up to."""
         if self._meter is None or not self._measures:

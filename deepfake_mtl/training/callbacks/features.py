@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from deepfake_mtl.data.batches import ClipBatch
 from deepfake_mtl.evaluation.files import FEATURES
 from deepfake_mtl.metrics import VideoScores
 from deepfake_mtl.training.callbacks.parts import datamodule_of, detector_of
@@ -48,12 +48,11 @@ class FeatureWriter(Callback):
 
     def on_test_batch_end(
         self,
-        trainer: pl.Trainer,  # noqa: ARG002
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        outputs: object,  # noqa: ARG002
-        batch: Any,  # noqa: ANN401 (Lightning's)
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
+        _trainer: pl.Trainer,
+        _module: pl.LightningModule,
+        _outputs: object,
+        batch: ClipBatch,
+        *_: object,
     ) -> None:
         """Take in the features of a batch."""
         if self._means is not None and self._latest is not None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from deepfake_mtl.data.clips import EvaluationClips
@@ -27,6 +26,7 @@ from deepfake_mtl.evaluation.results import (
     write_results,
 )
 from deepfake_mtl.evaluation.table import format_table
+from deepfake_mtl.models.distributed import of_all_ranks
 from deepfake_mtl.optimization.precision import precision_record
 from deepfake_mtl.training.callbacks.conflict import GradientConflictMonitor
 from deepfake_mtl.training.callbacks.parts import datamodule_of, detector_of
@@ -66,7 +66,8 @@ class ResultsWriter(Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Gather what each rank could not read."""
-        self._corrupt = _gather(datamodule_of(trainer).report().corrupt)
+        gathered = of_all_ranks(datamodule_of(trainer).report().corrupt)
+        self._corrupt = sorted({failure for some in gathered for failure in some})
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the files of a test."""
@@ -184,14 +185,6 @@ def _frames(datamodule: DeepfakeDataModule, prediction: Prediction) -> Any:  # n
         raise TypeError("expected a dataset of evaluation clips")
     keys = [record.key for record in dataset.records]
     return dataset[keys.index(prediction.key)]["clip"].permute(1, 2, 3, 0).numpy()
-
-
-def _gather(failures: Sequence[str]) -> list[str]:
-    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return list(failures)
-    gathered: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(gathered, list(failures))
-    return sorted({failure for some in gathered for failure in some})
 
 
 def _monitors(trainer: pl.Trainer) -> list[GradientConflictMonitor]:

@@ -1,12 +1,11 @@
 """Training clips as the network sees them, in TensorBoard."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from deepfake_mtl.data.batches import ClipBatch
 from deepfake_mtl.data.records import MANIPULATION_CLASSES
 
 
@@ -25,11 +24,7 @@ class ClipStrip(Callback):
         self._frames = frames
 
     def on_train_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        batch: Any,  # noqa: ANN401 (Lightning's)
-        batch_idx: int,
+        self, trainer: pl.Trainer, _module: pl.LightningModule, batch: ClipBatch, batch_idx: int
     ) -> None:
         """Log the first clips of the first batch of an epoch."""
         if batch_idx != 0 or not trainer.is_global_zero:

@@ -131,10 +131,7 @@ class BestCheckpoint(ModelCheckpoint):
         self._name_best(trainer)
 
     def on_load_checkpoint(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        checkpoint: dict[str, Any],
+        self, trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look which of the best checkpoints are in the folder, and how good they are.
 

@@ -106,25 +106,12 @@ class LastCheckpoint(Checkpoint):
         if self._stops:
             self._stop(trainer)
 
-    def on_train_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        batch: Any,  # noqa: ANN401, ARG002 (Lightning's)
-        batch_idx: int,  # noqa: ARG002
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         """Stop after the checkpoint of a step, when its figures are logged."""
         if self._stops:
             self._stop(trainer)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ANN401, ARG002 (Lightning's)
-        batch: Any,  # noqa: ANN401, ARG002
-        batch_idx: int,  # noqa: ARG002
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Write a checkpoint where one is due, and stop where a signal asks for it."""
         if trainer.global_step == self._step:
             return  # between micro-batches: gradients are not part of a checkpoint
@@ -143,15 +130,7 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
         self._stops = stops
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ANN401, ARG002 (Lightning's)
-        batch: Any,  # noqa: ANN401, ARG002
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Stop in the middle of a validation; a resumed training begins with that validation."""
         if trainer.state.fn != TrainerFn.FITTING or not self._signals.agreed(trainer):
             return
@@ -172,10 +151,7 @@ class LastCheckpoint(Checkpoint):
         self._stops = stops
 
     def on_save_checkpoint(
-        self,
-        trainer: pl.Trainer,  # noqa: ARG002
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        checkpoint: dict[str, Any],
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let a training that was stopped in a validation resume with the first batch of it."""
         if self._validating:

@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from deepfake_mtl.models.distributed import of_all_ranks
+
 RandomState = dict[str, Any]
 
 
@@ -27,11 +29,7 @@ class RandomStates(Callback):
         self._device = trainer.strategy.root_device
 
     def on_train_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: object,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
     ) -> None:
         """Take up the states of the checkpoint."""
         states, self._resumed = self._resumed, []
@@ -40,12 +38,7 @@ class RandomStates(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every rank; all ranks must call it, as they do for a checkpoint."""
-        own = _collect(self._device)
-        if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-            return {"ranks": [own]}
-        states: list[RandomState] = [{} for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(states, own)
-        return {"ranks": states}
+        return {"ranks": of_all_ranks(_collect(self._device))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the states until the first batch."""

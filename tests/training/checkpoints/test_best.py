@@ -64,7 +64,7 @@ def scores_of(run: Path) -> dict[str, float]:
     """Return the weight of each checkpoint, which is its score."""
     return {
         path.name: float(torch.load(path, weights_only=True)["state_dict"]["score"])
-        for path in (run / "checkpoints").iterdir()
+        for path in (run / "checkpoints").glob("*.ckpt")
     }
 
 
@@ -143,7 +143,7 @@ def test_where_the_best_is_lost_it_begins_anew(damaged: bool, keep: int, tmp_pat
 
 
 def scores_of_sound(run: Path) -> dict[str, float]:
-    for path in (run / "checkpoints").iterdir():
+    for path in (run / "checkpoints").glob("*.ckpt"):
         if path.stat().st_size < 10:
             path.unlink()
     return scores_of(run)
