@@ -4,20 +4,24 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.tuner import Tuner
+from torch.optim.lr_scheduler import StepLR
 
 from deepfake_mtl.cli import main
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import CheckpointError, ConfigurationError
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
+from deepfake_mtl.training.checkpoints.best import BestCheckpoint
 from tests.conftest import video_path
 from tests.data.videos import spoil
 from tests.test_cli import error_of
@@ -76,6 +80,19 @@ FEATURES: dict[str, tuple[list[str], int]] = {
             "--trainer.logger.save_dir=RUN/board",
             "--trainer.logger+=CSVLogger",
             "--trainer.logger.save_dir=RUN/csv",
+        ],
+        8,
+    ),
+    "batch size": (
+        callback("BatchSizeFinder", steps_per_trial=1, init_val=4, max_trials=1),
+        8,
+    ),
+    "learning rate": (callback("LearningRateFinder", num_training_steps=9), 8),
+    "classes": (
+        [
+            "--model.optimizer=torch.optim.SGD",
+            "--model.schedule=torch.optim.lr_scheduler.StepLR",
+            "--model.schedule.step_size=1",
         ],
         8,
     ),
@@ -183,7 +200,69 @@ def test_the_batch_size_is_scaled_to_an_epoch_at_most(
         trainer(tmp_path).fit(module, clips)
 
 
-def test_features_from_python(tiny_corpus: Path, tmp_path: Path) -> None:
+PYTHON: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "overfit_batches": lambda _: {"overfit_batches": 1},
+    "enable_checkpointing": lambda _: {"enable_checkpointing": False},
+    "barebones": lambda _: {"barebones": True},
+    "fast_dev_run": lambda _: {"fast_dev_run": True},
+    "accumulation": lambda _: {"accumulate_grad_batches": 2},
+    "max_steps": lambda _: {"max_steps": 3},
+    "max_time": lambda _: {"max_time": "00:01:00:00"},
+    "val_check_interval": lambda _: {"val_check_interval": 0.5},
+    "reload": lambda _: {"reload_dataloaders_every_n_epochs": 1},
+    "limit_val_batches": lambda _: {"limit_val_batches": 0.25},
+    "no logger": lambda _: {"logger": False},
+    "clipping": lambda _: {"gradient_clip_val": 0.5},
+    "swa": lambda _: {
+        "callbacks": [pl.callbacks.StochasticWeightAveraging(0.01, swa_epoch_start=1)]
+    },
+    "early stopping": lambda _: {"callbacks": [pl.callbacks.EarlyStopping("val/auc", mode="max")]},
+    "finetuning": lambda _: {"callbacks": [pl.callbacks.BackboneFinetuning(1)]},
+    "second checkpoint": lambda folder: {
+        "callbacks": [
+            pl.callbacks.ModelCheckpoint(folder / "more", "loss", monitor="train/loss"),
+            BestCheckpoint(str(folder / "checkpoints")),
+        ]
+    },
+    "several loggers": lambda folder: {
+        "logger": [TensorBoardLogger(folder / "board"), CSVLogger(folder / "csv")]
+    },
+    "batch size": lambda _: {"callbacks": [pl.callbacks.BatchSizeFinder("power", 1, 4, 1)]},
+    "learning rate": lambda _: {
+        "callbacks": [pl.callbacks.LearningRateFinder(num_training_steps=9)],
+        "enable_checkpointing": True,
+    },
+    "classes": lambda _: {},
+}
+"""The same for a Trainer."""
+
+assert PYTHON.keys() == FEATURES.keys()
+
+
+@pytest.mark.parametrize("feature", PYTHON)
+def test_a_feature_from_python(feature: str, tiny_corpus: Path, tmp_path: Path) -> None:
+    options = {"max_epochs": 2, **PYTHON[feature](tmp_path)}
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    if feature not in ("barebones", "enable_checkpointing"):
+        quiet["enable_checkpointing"] = True
+    if feature == "barebones":
+        quiet = {}
+    run = pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", **{**quiet, **options})
+    made = {"optimizer": torch.optim.SGD, "schedule": partial(StepLR, step_size=1)}
+    module = detector(norm=False, **(made if feature == "classes" else {}))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    run.fit(module, data(tiny_corpus))
+    assert run.global_step == FEATURES[feature][1]
+    state = module.state_dict()
+    assert all(value.isfinite().all() for value in state.values())
+    name = "network.encoder.first.weight"
+    assert not torch.equal(state[name], before[name])
+    assert (tmp_path / "more" / "loss.ckpt").is_file() == (feature == "second checkpoint")
+    assert (tmp_path / BEST).is_file() == (feature == "second checkpoint")
+    assert bool(list(tmp_path.rglob("csv/**/metrics.csv"))) == (feature == "several loggers")
+
+
+def test_many_features_together(tiny_corpus: Path, tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path, name="csv", version=0)
     second = pl.callbacks.ModelCheckpoint(tmp_path, "best", monitor="val/auc", mode="max")
     callbacks = [
