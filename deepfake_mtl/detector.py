@@ -67,12 +67,10 @@ class Detector(EvaluationModule):
             takes `learning_rate`, also after that has changed. On an encoder from scratch a tenth
             keeps them alive and their gradients steady until the encoder has found something; see
             `deepfake_mtl.models.MLPHead`.
-        weight_decay: Weight decay of all parameters but learnt weights of losses (assumption: 1e-5,
-            as CoCLR).
+        weight_decay: Weight decay of all but learnt weights of losses (assumption: 1e-5, as CoCLR).
         warmup_steps: Optimizer steps in which the learning rate rises linearly (assumption).
-        schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption); or, without a
-            warm-up, what makes any schedule of an optimizer, such as a class of
-            `torch.optim.lr_scheduler`.
+        schedule: What follows: ``constant`` or ``cosine`` down to zero (assumption); or, without
+            warm-up, what makes any schedule, such as a class of `torch.optim.lr_scheduler`.
         schedule_interval: When an unnamed schedule moves on: each ``epoch`` (default) or ``step``.
         balance: From one loss a task to one step: ``fixed``, the sum by the tasks' weights;
             ``uncertainty``, learnt weights (`deepfake_mtl.losses.UncertaintyWeights`); ``upgrad``
@@ -190,6 +188,7 @@ class Detector(EvaluationModule):
         if stage != "fit":
             return
         check_training(self.trainer)
+        self.key_encoders.equal_ranks = self.datamodule is not None  # which drops what is left
         self.key_encoders.sync_batch_norm(self, self.network.encoder, self.trainer.world_size)
         if self.compile_encoder:
             for network in (*self.backbone.children(), *self.key_encoders.values()):
@@ -337,14 +336,15 @@ class Detector(EvaluationModule):
                 config.scheduler.step()  # type: ignore[call-arg]
 
     def _log_training(self, total: Tensor, steps: Mapping[str, TaskStep]) -> None:
-        self.log("train/loss", total.detach(), prog_bar=True)
+        shown = self.reads_freely  # else the progress bar reads, when it is drawn
+        self.log("train/loss", total.detach(), prog_bar=shown)
         for name in self.network.tasks:
             step = steps[name]
             self.log(f"train/{name}/loss", step.loss.detach())
             if step.probe_loss is not None:
                 self.log(f"train/{name}/probe_loss", step.probe_loss.detach())
             for metric, value in step.metrics.items():
-                self.log(f"train/{name}/{metric}", value, prog_bar=metric == "accuracy")
+                self.log(f"train/{name}/{metric}", value, prog_bar=shown and metric == "accuracy")
         if self.balance.learns:
             for name, factor in self.balance.factors().items():
                 self.log(f"train/{name}/weight", factor)

@@ -80,6 +80,11 @@ class EvaluationModule(pl.LightningModule):
         return self.fold.held_out
 
     @property
+    def reads_freely(self) -> bool:
+        """Whether nothing is waited for where a number is read, as on a CPU."""
+        return self.device.type == "cpu"
+
+    @property
     def backbone(self) -> nn.Module:
         """The encoders, by the name that Lightning's BackboneFinetuning knows them by."""
         return nn.ModuleList([branch.encoder for branch in self.network.branches()])

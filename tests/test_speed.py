@@ -1,10 +1,13 @@
 """What makes a step fast and must not change what it computes."""
 
 import copy
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepfake_mtl.detector import Detector
+from deepfake_mtl.models import distributed
 from deepfake_mtl.tasks import (
     BinaryContrast,
     BinaryCrossEntropy,
@@ -22,6 +26,8 @@ from deepfake_mtl.tasks import (
     MoCoSettings,
     Task,
 )
+from deepfake_mtl.training.callbacks import CalmProgressBar
+from deepfake_mtl.training.checkpoints.last import LastCheckpoint
 from tests.worlds import TinyEncoder, loader, trainer
 
 MOCO = MoCoSettings(dim=8, queue_size=12, momentum=0.5, neighbours=3)
@@ -79,6 +85,108 @@ def test_no_step_waits_for_the_device(
     model.waits = Waits()
     trainer(tmp_path).fit(model, loader([0, 1, 2, 3, 4, 0], views=2))
     assert model.waits.found == []
+
+
+class OnGPU(Detector):
+    """A detector that takes the CPU for a device that is waited for."""
+
+    reads_freely = False
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [(BinaryCrossEntropy, ManipulationCrossEntropy), (BinaryContrast, ManipulationContrast)],
+)
+def test_no_whole_training_waits_at_every_step(
+    kinds: tuple[type[Task], ...], tmp_path: Path
+) -> None:
+    """Loops, logs and the progress bar included: twice as many steps wait no more often."""
+    found = []
+    for videos in (6, 12):
+        tasks = [kind() for kind in kinds]
+        model = OnGPU(TinyEncoder(), tasks, moco=MOCO, optimizer=torch.optim.SGD)
+        run = trainer(
+            tmp_path,
+            enable_progress_bar=True,
+            enable_checkpointing=True,
+            callbacks=[CalmProgressBar(), LastCheckpoint()],
+            log_every_n_steps=50,
+        )
+        with Waits() as waits:
+            run.fit(model, loader([0, 1, 2, 3, 4, 0] * (videos // 6), views=2))
+        assert run.global_step == videos // 2
+        found.append(len(waits.found))
+        assert {"train/loss", "train/binary/accuracy"} <= run.progress_bar_callback.get_metrics(
+            run, model
+        ).keys()
+    assert found[0] == found[1]
+
+
+class Counted(OnGPU):
+    """A rank of two that writes down how often it has waited."""
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.key_encoders.equal_ranks = True  # as with the library's own data
+        self._waits = Waits()
+        self._waits.__enter__()
+
+    def on_fit_end(self) -> None:
+        self._waits.__exit__(None, None, None)
+        out = Path(self.trainer.default_root_dir) / f"{self.global_step} {self.global_rank}"
+        out.write_text(str(len(self._waits.found)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="ranks are forked")
+def test_two_ranks_wait_to_agree_and_for_nothing_else(tmp_path: Path) -> None:
+    """Which on a GPU they read one step late; see the next test."""
+    for videos in (12, 24):
+        model = Counted(
+            TinyEncoder(norm=True),
+            [BinaryContrast(), ManipulationContrast()],
+            moco=replace(MOCO, symmetric=True),
+            optimizer=torch.optim.SGD,
+        )
+        run = trainer(
+            tmp_path,
+            enable_progress_bar=True,
+            enable_checkpointing=True,
+            callbacks=[CalmProgressBar(), LastCheckpoint()],
+            log_every_n_steps=50,
+            devices=2,
+            strategy="ddp_fork",
+        )
+        run.fit(model, loader([0, 1, 2, 3, 4, 0] * (videos // 6), views=2))
+    for rank in (0, 1):
+        few, many = (int((tmp_path / f"{steps} {rank}").read_text()) for steps in (3, 6))
+        assert many - few == 3
+
+
+def test_several_ranks_agree_one_step_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody waits for the step that runs."""
+    waited: list[int] = []
+
+    def copy_to_host(flag: Tensor) -> tuple[Tensor, Any]:
+        number = asked
+        return flag.clone(), SimpleNamespace(synchronize=lambda: waited.append(number))
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "_copy_to_host", copy_to_host)
+    others = iter([0, 0, 1, 0, 0])
+    monkeypatch.setattr(distributed.dist, "all_reduce", lambda flag, **_: flag.add_(next(others)))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)
+    agreement = distributed.LateAgreement()
+    for asked, answer in enumerate([False, False, False, True, False]):
+        assert agreement.ask(asked == 4, torch.device("cuda")) == answer
+    assert waited == [0, 1, 2, 3]
+
+
+def test_ranks_that_are_known_to_be_equal_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    with Waits() as waits:
+        assert distributed.row_counts(4, torch.device("cpu"), equal_ranks=True) == [4, 4, 4]
+    assert waits.found == []
 
 
 def test_what_waits_is_noticed() -> None:

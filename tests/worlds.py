@@ -84,7 +84,11 @@ def trainer(folder: Path, **options: object) -> pl.Trainer:
         default_root_dir=folder,
         accelerator="cpu",
         logger=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
-        **{"max_epochs": 1, "enable_checkpointing": False, **options},
+        **{
+            "max_epochs": 1,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            **options,
+        },
     )

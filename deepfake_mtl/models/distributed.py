@@ -33,22 +33,62 @@ def of_all_ranks(own: _Value) -> list[_Value]:
     return gathered
 
 
-def row_counts(rows: int, device: torch.device) -> list[int]:
+def row_counts(rows: int, device: torch.device, *, equal_ranks: bool = False) -> list[int]:
     """Return the number of rows on every rank, in order; all ranks must call it.
 
-    On several ranks it waits for the device, the price of batches that may be uneven: one exchange
-    of 8 bytes a rank.
+    Where ranks may differ it waits for the device: one exchange of 8 bytes a rank.
 
     Args:
         rows: Number of rows on this rank.
         device: Where the ranks exchange tensors.
+        equal_ranks: Whether all ranks are known to have the same number, as where loaders drop what
+            is left of an epoch.
     """
-    if world_size() == 1:
-        return [rows]
+    if equal_ranks or world_size() == 1:
+        return [rows] * world_size()
     own = torch.tensor([rows], dtype=torch.int64, device=device)
     counts = own.new_empty(world_size())
     dist.all_gather_into_tensor(counts, own)
     return counts.tolist()
+
+
+class LateAgreement:
+    """Whether any rank has said yes, of which a GPU tells at the next question.
+
+    The host goes on at once: an answer is read when the next question is asked, by which time it
+    has long been there. On CPUs, which are not waited for, it is read at once.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, torch.Event] | None = None
+
+    def ask(self, says: bool, device: torch.device) -> bool:
+        """Return whether any rank said yes, now or at the last question; all ranks must call it.
+
+        Args:
+            says: What this rank says.
+            device: Device on which ranks exchange tensors.
+        """
+        if world_size() == 1:
+            return says
+        flag = torch.tensor([says], dtype=torch.int32).to(device, non_blocking=True)
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+        if device.type == "cpu":
+            return bool(flag)
+        last, self._last = self._last, _copy_to_host(flag)
+        if last is None:
+            return False
+        last[1].synchronize()
+        return bool(last[0])
+
+
+def _copy_to_host(tensor: Tensor) -> tuple[Tensor, torch.Event]:
+    """Begin to copy a tensor of a GPU; returns the copy, and when it is there."""
+    copy = torch.empty_like(tensor, device="cpu", pin_memory=True)
+    copy.copy_(tensor, non_blocking=True)
+    done = torch.Event(tensor.device)
+    done.record()
+    return copy, done
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ class MomentumEncoder(FullPrecisionModule):
 
 
 @torch.no_grad()
-def shuffled_forward(network: nn.Module, clips: Tensor) -> Tensor:
+def shuffled_forward(network: nn.Module, clips: Tensor, *, equal_ranks: bool = False) -> Tensor:
     """Run the key network on clips of all ranks in a random order, and put the keys back in order.
 
     Through BatchNorm's statistics a query would otherwise know the key that shares its batch
@@ -109,6 +109,7 @@ def shuffled_forward(network: nn.Module, clips: Tensor) -> Tensor:
     Args:
         network: The key network; its outputs are [B, ...].
         clips: Tensor [B, ...], any type but bool.
+        equal_ranks: Whether B is known to be the same on all ranks; else the device is waited for.
 
     Returns:
         Tensor [B, ...]: the outputs for this rank's clips, without a gradient.
@@ -118,7 +119,7 @@ def shuffled_forward(network: nn.Module, clips: Tensor) -> Tensor:
     """
     if world_size() == 1:
         raise ConfigurationError(_ONE_RANK["shuffle"])
-    counts = row_counts(len(clips), clips.device)
+    counts = row_counts(len(clips), clips.device, equal_ranks=equal_ranks)
     start = sum(counts[: rank()])
     own = slice(start, start + len(clips))
     order = torch.randperm(sum(counts)).to(clips.device)

@@ -48,15 +48,16 @@ class KeyQueue(FullPrecisionModule):
         self.register_buffer("pointer", torch.tensor(0, dtype=torch.int64))
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor, labels: Tensor) -> None:
+    def enqueue(self, keys: Tensor, labels: Tensor, *, equal_ranks: bool = False) -> None:
         """Put in a batch of every rank, in the order of the ranks; all ranks must call it.
 
-        Ranks may differ in B, and B may be 0. Of more keys than there are slots the last stay. On
-        one rank the device is not waited for.
+        Ranks may differ in B, and B may be 0. Of more keys than there are slots the last stay. The
+        device is waited for where several ranks may differ in B.
 
         Args:
             keys: Float tensor [B, dim], normalised here.
             labels: Int64 tensor [B]: classes from 0.
+            equal_ranks: Whether B is known to be the same on all ranks.
 
         Raises:
             ValueError: The shapes do not fit each other or the queue.
@@ -67,7 +68,7 @@ class KeyQueue(FullPrecisionModule):
                 f"expected keys [B, {dim}] and labels [B], got {list(keys.shape)} and "
                 f"{list(labels.shape)}"
             )
-        counts = row_counts(len(keys), keys.device)
+        counts = row_counts(len(keys), keys.device, equal_ranks=equal_ranks)
         keys = gather_rows(functional.normalize(keys.to(self.keys.dtype), dim=1), counts)
         labels = gather_rows(labels, counts)
         total = len(keys)

@@ -22,12 +22,14 @@ class Features(NamedTuple):
             where contrast is symmetric.
         second_key: Features of the second views, by the momentum encoder, without a gradient;
             where a task is contrastive.
+        equal_ranks: Whether B is known to be the same on all ranks.
     """
 
     first: Tensor
     second: Tensor | None = None
     first_key: Tensor | None = None
     second_key: Tensor | None = None
+    equal_ranks: bool = False
 
 
 class TaskStep(NamedTuple):

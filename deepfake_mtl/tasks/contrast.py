@@ -76,12 +76,12 @@ class ContrastiveTask(Task):
         queries = self.projection(features.first)
         keys = self.key_projection(features.second_key)
         loss = self._contrast(queries, keys, labels, stored)
-        self.queue.enqueue(keys, labels)
+        self.queue.enqueue(keys, labels, equal_ranks=features.equal_ranks)
         if features.second is not None and features.first_key is not None:
             other_keys = self.key_projection(features.first_key)
             other = self._contrast(self.projection(features.second), other_keys, labels, stored)
             loss = (loss + other) / 2
-            self.queue.enqueue(other_keys, labels)
+            self.queue.enqueue(other_keys, labels, equal_ranks=features.equal_ranks)
         logits = self.probe(features.first.detach())
         metrics = {
             "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),

@@ -21,7 +21,12 @@ class KeyEncoders(nn.ModuleDict):
     Args:
         encoders: Encoders with contrastive tasks, by the name of their branch.
         moco: Settings that contrastive tasks have in common.
+
+    Attributes:
+        equal_ranks: Whether all ranks are known to have batches of the same size.
     """
+
+    equal_ranks = False
 
     def __init__(self, encoders: Mapping[str, nn.Module], moco: MoCoSettings) -> None:
         average = moco.batch_norm_remedy == "average"
@@ -57,6 +62,7 @@ class KeyEncoders(nn.ModuleDict):
             second=second,
             first_key=self._keys(name, batch["clip"]) if self.moco.symmetric else None,
             second_key=self._keys(name, batch["second_clip"]),
+            equal_ranks=self.equal_ranks,
         )
 
     def follow(self, name: str, encoder: nn.Module) -> None:
@@ -107,7 +113,7 @@ class KeyEncoders(nn.ModuleDict):
     def _keys(self, name: str, clip: Tensor) -> Tensor:
         copy = self._copy(name)
         if self.moco.batch_norm_remedy == "shuffle":
-            return shuffled_forward(copy, clip)
+            return shuffled_forward(copy, clip, equal_ranks=self.equal_ranks)
         keys: Tensor = copy(clip)
         return keys
 

@@ -1,10 +1,13 @@
 """Lightning's Trainer, as the detector is trained by."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ProgressBar
 
-from deepfake_mtl.optimization.precision import Precision, resolve_precision
+from deepfake_mtl.optimization.precision import Precision, device_of, resolve_precision
+from deepfake_mtl.training.callbacks.progress import CalmProgressBar
 
 
 class DetectorTrainer(Trainer):
@@ -38,7 +41,10 @@ class DetectorTrainer(Trainer):
         limit_predict_batches: int | float | None = None,  # noqa: PYI041
         **options: Any,  # noqa: ANN401 (Lightning's)
     ) -> None:
-        chosen = resolve_precision(precision, options.get("accelerator", "auto"))
+        accelerator = options.get("accelerator", "auto")
+        chosen = resolve_precision(precision, accelerator)
+        if device_of(accelerator).type != "cpu":
+            options["callbacks"] = _with_calm_bar(options)
         super().__init__(
             benchmark=not deterministic if benchmark is None else benchmark,
             deterministic=deterministic,
@@ -49,3 +55,13 @@ class DetectorTrainer(Trainer):
             limit_predict_batches=limit_predict_batches,
             **options,
         )
+
+
+def _with_calm_bar(options: Mapping[str, Any]) -> list[Callback]:
+    """Return the callbacks, with a progress bar that seldom waits for the device."""
+    given = options.get("callbacks") or []
+    callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given)
+    wanted = options.get("enable_progress_bar") is not False and not options.get("barebones")
+    if wanted and not any(isinstance(each, ProgressBar) for each in callbacks):
+        callbacks.append(CalmProgressBar())
+    return callbacks

@@ -198,3 +198,32 @@ def test_a_fold_and_a_test_agree_on_what_is_seen(
         tested = {record.method for record in fold.test}
         assert trained == {name for name in tested if group_of(name, fold.held_out) == "seen"}
         assert fold.seen == seen_manipulations(fold.held_out)
+
+
+def test_a_fold_says_who_is_where() -> None:
+    def videos(**counts: int) -> tuple[VideoRecord, ...]:
+        return tuple(
+            VideoRecord("some", method, "c23", str(number), (), Path())
+            for method, count in counts.items()
+            for number in range(count)
+        )
+
+    fold = Fold(
+        ("FaceSwap", "Deepfakes"),
+        train=videos(original=3, NeuralTextures=2, Face2Face=1),
+        val=videos(original=1),
+        test=videos(FaceSwap=4),
+        missing={"original": ("1", "2"), "FaceSwap": ("3",)},
+    )
+    assert fold.describe().splitlines() == [
+        "Held out: FaceSwap, Deepfakes. Seen: Face2Face, NeuralTextures.",
+        "  train  3 original, 1 Face2Face, 2 NeuralTextures",
+        "  val    1 original, no manipulated",
+        "  test   0 original, 4 FaceSwap",
+        "  missing and skipped: 2 original, 1 FaceSwap",
+    ]
+    nothing = Fold((), train=(), val=(), test=())
+    assert nothing.describe().splitlines() == [
+        "Held out: nothing. Seen: Deepfakes, Face2Face, FaceSwap, NeuralTextures.",
+        *(f"  {split:5}  0 original, no manipulated" for split in ("train", "val", "test")),
+    ]

@@ -51,7 +51,10 @@ def test_keys_are_of_the_second_view_and_of_the_first_where_both_ways_count(
         assert found.second is found.first_key is None
     other = keys.features("manipulation", source, {"clip": clips["clip"]})
     torch.testing.assert_close(other.first, found.first)
-    assert other[1:] == (None, None, None)
+    assert other[1:] == (None, None, None, False)
+    assert not found.equal_ranks
+    keys.equal_ranks = True
+    assert keys.features("binary", source, clips).equal_ranks
     with pytest.raises(ConfigurationError, match="two views of each clip"):
         keys.features("binary", source, {"clip": clips["clip"]})
 

@@ -15,6 +15,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from deepfake_mtl.errors import ConfigurationError
+from deepfake_mtl.models.distributed import LateAgreement
 from deepfake_mtl.training.checkpoints.files import CHECKPOINTS, LAST, keep_previous
 from deepfake_mtl.training.checkpoints.lock import FolderLock
 from deepfake_mtl.util.processes import stopping_signals
@@ -37,7 +38,8 @@ class LastCheckpoint(Checkpoint):
     SLURM announces the end of a job, after Lightning's handler has written its checkpoint and has
     put the job into the queue again. Lightning by itself does the latter in the middle of whatever
     is going on, and the former without a checkpoint.
-    All ranks stop after the same step, whichever of them was told.
+    All ranks stop after the same step, whichever of them was told; of several on GPUs, that is the
+    step after the running one.
 
     While a training goes on, its folder is locked for others.
 
@@ -199,6 +201,7 @@ class _Signals:
         self._process = 0
         self._speaks = False
         self._stops = False
+        self._agreement = LateAgreement()
 
     def listen(self, trainer: pl.Trainer) -> None:
         """Replace Lightning's handlers; at the end its trainer restores those before its own."""
@@ -209,6 +212,7 @@ class _Signals:
         self._process = os.getpid()
         self._speaks = trainer.is_global_zero
         self._stops = False
+        self._agreement = LateAgreement()
         signums: list[signal.Signals] = [*stopping_signals()]
         environment = trainer._accelerator_connector.cluster_environment  # noqa: SLF001
         if (
@@ -220,15 +224,14 @@ class _Signals:
         self._handlers = {signum: signal.getsignal(signum) for signum in signums}
         for signum in signums:
             signal.signal(signum, self._note)
+        # Lightning asks all ranks by itself before every batch, and waits for the device.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign] # noqa: SLF001
 
     def agreed(self, trainer: pl.Trainer) -> bool:
-        """Return whether any rank was told to stop; all ranks must ask at the same place.
-
-        Lightning exchanges as much before every batch of several ranks by itself.
-        """
+        """Return whether any rank was told to stop; all ranks must ask at the same place."""
         if not self._stops:
-            told = self.received is not None
-            self._stops = trainer.strategy.reduce_boolean_decision(told, all=False)
+            device = trainer.strategy.root_device
+            self._stops = self._agreement.ask(self.received is not None, device)
         return self._stops
 
     def requeue(self, trainer: pl.Trainer) -> None:
