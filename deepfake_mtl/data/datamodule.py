@@ -24,7 +24,7 @@ from deepfake_mtl.data.opening import check_crops, open_data
 from deepfake_mtl.data.protocol import Fold, leave_out, parse_held_out
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.shortcuts import check_shortcuts
-from deepfake_mtl.data.splits import Splits, fingerprint, random_splits, read_splits
+from deepfake_mtl.data.splits import fingerprint, random_splits, read_splits
 from deepfake_mtl.data.store.index import FaceStore
 from deepfake_mtl.data.transforms import AugmentationSettings, ClipAugmentation
 from deepfake_mtl.data.treatments import parse_degradation
@@ -212,7 +212,11 @@ class DeepfakeDataModule(ClipLoaders):
         """
         if self._fold is None:
             records = self._find_corpus().index()
-            splits = self._read_splits(records)
+            splits = (
+                random_splits(records, self.split_seed)
+                if self.splits == RANDOM_SPLITS
+                else read_splits(self._splits_origin())
+            )
             self._split_digest = fingerprint(splits)
             self._fold = leave_out(
                 records, splits, self.held_out, self.on_missing, self._find_corpus().how_to_complete
@@ -315,11 +319,6 @@ class DeepfakeDataModule(ClipLoaders):
             "corpus": {**names, "synthetic": corpus.is_synthetic},
             "videos": self._statistics,
         }
-
-    def _read_splits(self, records: Sequence[VideoRecord]) -> Splits:
-        if self.splits == RANDOM_SPLITS:
-            return random_splits(records, self.split_seed)
-        return read_splits(self._splits_origin())
 
     def _splits_origin(self) -> str:
         if self.splits == RANDOM_SPLITS:

@@ -45,7 +45,23 @@ class EpochPlace:
         Raises:
             CheckpointError: The rest is counted in other batches, or in other draws.
         """
-        self._taken = self._find()
+        place, self._loaded, self._taken = self._loaded, None, 0
+        if place is None or place["epoch"] != self._sampler.epoch:
+            return
+        changed = [
+            f"{name.replace('_', ' ')} is {place[name]} there and {value} here"
+            for name, value in self._measures.items()
+            if place[name] != value
+        ]
+        batches = place["batches"]
+        if changed:
+            raise CheckpointError(
+                f"the checkpoint is of the middle of an epoch, after {batches} batches, and its "
+                f"place would be that of other videos here: {'; '.join(changed)}. Go on with the "
+                "same data and devices, or from a checkpoint of the end of an epoch"
+            )
+        self._sampler.resume(batches * place["batch_size"])
+        self._taken = batches
 
     def advance(self) -> None:
         """Count a batch that was taken."""
@@ -60,25 +76,6 @@ class EpochPlace:
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Begin at this place, if the next epoch to be drawn is the one that it is in."""
         self._loaded = dict(state_dict)
-
-    def _find(self) -> int:
-        place, self._loaded = self._loaded, None
-        if place is None or place["epoch"] != self._sampler.epoch:
-            return 0
-        changed = [
-            f"{name.replace('_', ' ')} is {place[name]} there and {value} here"
-            for name, value in self._measures.items()
-            if place[name] != value
-        ]
-        batches = place["batches"]
-        if changed:
-            raise CheckpointError(
-                f"the checkpoint is of the middle of an epoch, after {batches} batches, and its "
-                f"place would be that of other videos here: {'; '.join(changed)}. Go on with the "
-                "same data and devices, or from a checkpoint of the end of an epoch"
-            )
-        self._sampler.resume(batches * place["batch_size"])
-        return batches
 
 
 def collate_clips(samples: Sequence[ClipSample]) -> dict[str, Any]:
