@@ -76,7 +76,12 @@ class EvaluationModule(pl.LightningModule):
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """Names of the manipulations that are held out, in canonical order."""
+        """Names of the manipulations that are held out, in canonical order.
+
+        Raises:
+            ConfigurationError: The data has another fold.
+        """
+        self._take_fold()
         return self.fold.held_out
 
     @property
@@ -228,9 +233,9 @@ class EvaluationModule(pl.LightningModule):
         A datamodule leaves it out by itself: only others are looked at, which waits for the device.
 
         Raises:
-            ConfigurationError: The batch holds some of it.
+            ConfigurationError: The batch holds some of it, or the data has another fold.
         """
-        if self.datamodule is None:
+        if not self._take_fold():
             self.fold.check_batch(batch["manipulation"])
 
     def labels(self, task: Task, batch: Mapping[str, Tensor]) -> Tensor:
@@ -259,6 +264,16 @@ class EvaluationModule(pl.LightningModule):
         if datamodule is None or not batches or not batches[0]:
             return ()
         return datamodule.validated_kinds(int(batches[0]))
+
+    def _take_fold(self) -> bool:
+        """Belong to the fold of the datamodule, and return whether there is one.
+
+        Wherever the fold counts, since a subclass may have hooks of its own.
+        """
+        datamodule = self.datamodule
+        if datamodule is not None:
+            self.fold.take_data(datamodule.held_out)
+        return datamodule is not None
 
     def _record_fold(self, spelled: str | list[str] | None) -> None:
         """Write the fold into the hyper-parameters."""

@@ -38,6 +38,19 @@ class Detected(Detector):
     """Likewise."""
 
 
+class Careless(Detected):
+    """Likewise, with hooks that call none of those that they replace."""
+
+    def setup(self, stage: str) -> None:
+        pass
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        pass
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        pass
+
+
 class Own(pl.LightningModule):
     """A user's own, which knows nothing of folds."""
 
@@ -174,6 +187,28 @@ def test_data_is_compared_whatever_module_it_feeds(
         with pytest.raises(CheckpointError, match=r'trained with .* Give `held_out="Deepfakes"`'):
             getattr(trainer(tmp_path), use)(Own(), datamodule=wrong, ckpt_path=path)
         getattr(trainer(tmp_path), use)(Own(), datamodule=right, ckpt_path=path)
+
+
+def test_hooks_of_ones_own_lose_no_fold(tiny_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="and its data Deepfakes"):
+        trainer(tmp_path).fit(
+            Careless(TinyEncoder(), held_out="FaceSwap"), data(tiny_corpus, "Deepfakes")
+        )
+    run, path = trainer(tmp_path), tmp_path / "careless.ckpt"
+    run.fit(Careless(TinyEncoder()), data(tiny_corpus, "Deepfakes"))
+    run.save_checkpoint(path)
+    for use in ("fit", "test"):
+        with pytest.raises(CheckpointError, match="trained with Deepfakes held out"):
+            getattr(trainer(tmp_path), use)(
+                Careless(TinyEncoder()),
+                datamodule=data(tiny_corpus, "FaceSwap", DeepfakeDataModule),
+                ckpt_path=path,
+            )
+    again = Careless(TinyEncoder())
+    trainer(tmp_path).test(again, data(tiny_corpus, "Deepfakes"), ckpt_path=path, verbose=False)
+    assert again.held_out == ("Deepfakes",)
+    assert again.test_metrics is not None
+    assert again.test_metrics["recall"]["Deepfakes"]["held_out"]
 
 
 def test_a_checkpoint_keeps_the_fold_though_a_datamodule_keeps_nothing(
