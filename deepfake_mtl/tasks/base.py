@@ -2,14 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from deepfake_mtl.data.records import VideoRecord
+from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES, VideoRecord
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.tasks.moco import MoCoSettings
+
+BINARY: Final = ("binary", "is_fake", BINARY_CLASSES)
+"""Name, label and classes of the tasks that tell real from fake."""
+
+MANIPULATION: Final = ("manipulation", "manipulation", MANIPULATION_CLASSES)
+"""Name, label and classes of the tasks that tell manipulations apart."""
 
 
 class Features(NamedTuple):

@@ -1,14 +1,15 @@
 """Tasks that are learnt by label-informed MoCo."""
 
-from torch import Tensor
+from typing import ClassVar
+
+from torch import Tensor, nn
 from torch.nn import functional
 
-from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
 from deepfake_mtl.metrics.names import NEIGHBOURS
 from deepfake_mtl.metrics.neighbours import neighbour_vote
 from deepfake_mtl.models import KeyQueue, MLPHead, MomentumEncoder
-from deepfake_mtl.tasks.base import Features, Task, TaskStep
+from deepfake_mtl.tasks.base import BINARY, MANIPULATION, Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
 
@@ -36,6 +37,10 @@ class ContrastiveTask(Task):
         classes: Names of the classes; see `Task`.
         weight: Factor of the loss; see `Task`.
         hidden_features: Width of the hidden layers of projection and probe.
+        loss: Loss in the place of `deepfake_mtl.losses.label_informed_info_nce`: a module that
+            turns queries and their own keys (float, B x D each), labels (int64, B), and keys and
+            labels of the queue (K x D, and K, -1 for empty slots) into a scalar. The temperature of
+            `moco` is then that of the vote alone.
     """
 
     logged = (
@@ -51,8 +56,10 @@ class ContrastiveTask(Task):
         *,
         weight: float,
         hidden_features: int,
+        loss: nn.Module | None = None,
     ) -> None:
         super().__init__(name, label, classes, weight=weight)
+        self.loss = loss
         self._hidden_features = hidden_features
 
     @property
@@ -115,34 +122,47 @@ class ContrastiveTask(Task):
     def _contrast(
         self, queries: Tensor, keys: Tensor, labels: Tensor, stored: tuple[Tensor, Tensor]
     ) -> Tensor:
+        if self.loss is not None:
+            loss: Tensor = self.loss(queries, keys, labels, *stored)
+            return loss
         return label_informed_info_nce(
             queries, keys, labels, *stored, temperature=self._moco.temperature
         )
 
 
-class BinaryContrast(ContrastiveTask):
+class _Preset(ContrastiveTask):
+    """A contrastive task of a certain name, label and classes.
+
+    Args:
+        weight: See `ContrastiveTask`; likewise the rest.
+        hidden_features: Width of the hidden layers of projection and probe.
+        loss: Loss in the place of label-informed InfoNCE.
+
+    Attributes:
+        of: Name, label and classes.
+    """
+
+    of: ClassVar[tuple[str, str, tuple[str, ...]]]
+
+    def __init__(
+        self, weight: float = 1.0, hidden_features: int = 512, loss: nn.Module | None = None
+    ) -> None:
+        super().__init__(*self.of, weight=weight, hidden_features=hidden_features, loss=loss)
+
+
+class BinaryContrast(_Preset):
     """Real or fake, by label-informed MoCo; see `ContrastiveTask`.
 
     Args:
         weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
         hidden_features: Width of the hidden layers of projection and probe (assumption).
+        loss: Loss in the place of label-informed InfoNCE; see `ContrastiveTask`.
     """
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        hidden_features: int = 512,
-    ) -> None:
-        super().__init__(
-            "binary",
-            "is_fake",
-            BINARY_CLASSES,
-            weight=weight,
-            hidden_features=hidden_features,
-        )
+    of = BINARY
 
 
-class ManipulationContrast(ContrastiveTask):
+class ManipulationContrast(_Preset):
     """Which manipulation, or none, by label-informed MoCo; see `ContrastiveTask`.
 
     Classes are those of `ManipulationCrossEntropy`. That originals are one of them is an
@@ -151,17 +171,7 @@ class ManipulationContrast(ContrastiveTask):
     Args:
         weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
         hidden_features: Width of the hidden layers of projection and probe (assumption).
+        loss: Loss in the place of label-informed InfoNCE; see `ContrastiveTask`.
     """
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        hidden_features: int = 512,
-    ) -> None:
-        super().__init__(
-            "manipulation",
-            "manipulation",
-            MANIPULATION_CLASSES,
-            weight=weight,
-            hidden_features=hidden_features,
-        )
+    of = MANIPULATION

@@ -1,15 +1,15 @@
 """Tasks that are learnt by cross-entropy."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.heads import MLPHead
-from deepfake_mtl.tasks.base import Features, Task, TaskStep
+from deepfake_mtl.tasks.base import BINARY, MANIPULATION, Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
 
@@ -97,17 +97,22 @@ class CrossEntropyTask(Task):
         )
 
 
-class BinaryCrossEntropy(CrossEntropyTask):
-    """Real or fake, by cross-entropy.
+class _Preset(CrossEntropyTask):
+    """A cross-entropy task of a certain name, label and classes.
 
     Args:
-        weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
-        class_weights: Weights of real and fake in the loss; none by default.
-        label_smoothing: Share of the target that is spread over both classes.
-        hidden_features: Width of the head's hidden layers (assumption).
-        dropout: Dropout before the head's last layer (assumption: none).
-        loss: Loss in the place of cross-entropy; see `CrossEntropyTask`.
+        weight: See `CrossEntropyTask`; likewise the rest.
+        class_weights: Weights of the classes.
+        label_smoothing: Share of the target that is spread.
+        hidden_features: Width of the head's hidden layers.
+        dropout: Dropout before the head's last layer.
+        loss: Loss in the place of cross-entropy.
+
+    Attributes:
+        of: Name, label and classes.
     """
+
+    of: ClassVar[tuple[str, str, tuple[str, ...]]]
 
     def __init__(
         self,
@@ -119,9 +124,7 @@ class BinaryCrossEntropy(CrossEntropyTask):
         loss: nn.Module | None = None,
     ) -> None:
         super().__init__(
-            "binary",
-            "is_fake",
-            BINARY_CLASSES,
+            *self.of,
             weight=weight,
             class_weights=class_weights,
             label_smoothing=label_smoothing,
@@ -131,7 +134,22 @@ class BinaryCrossEntropy(CrossEntropyTask):
         )
 
 
-class ManipulationCrossEntropy(CrossEntropyTask):
+class BinaryCrossEntropy(_Preset):
+    """Real or fake, by cross-entropy.
+
+    Args:
+        weight: Factor of the loss in the sum of all tasks' losses (assumption: 1).
+        class_weights: Weights of real and fake in the loss; none by default.
+        label_smoothing: Share of the target that is spread over both classes.
+        hidden_features: Width of the head's hidden layers (assumption).
+        dropout: Dropout before the head's last layer (assumption: none).
+        loss: Loss in the place of cross-entropy; see `CrossEntropyTask`.
+    """
+
+    of = BINARY
+
+
+class ManipulationCrossEntropy(_Preset):
     """Which manipulation, or none, by cross-entropy.
 
     There is a class for each manipulation and for originals, whatever is held out, so that a class
@@ -148,23 +166,4 @@ class ManipulationCrossEntropy(CrossEntropyTask):
         loss: Loss in the place of cross-entropy; see `CrossEntropyTask`.
     """
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        class_weights: list[float] | None = None,
-        label_smoothing: float = 0.0,
-        hidden_features: int = 512,
-        dropout: float = 0.0,
-        loss: nn.Module | None = None,
-    ) -> None:
-        super().__init__(
-            "manipulation",
-            "manipulation",
-            MANIPULATION_CLASSES,
-            weight=weight,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-            hidden_features=hidden_features,
-            dropout=dropout,
-            loss=loss,
-        )
+    of = MANIPULATION

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from deepfake_mtl.data.records import BINARY_CLASSES, MANIPULATION_CLASSES
@@ -171,6 +171,27 @@ def test_a_step_of_contrast(kind: type[ContrastiveTask], symmetric: bool) -> Non
     slots = (task.queue.pointer - 8 + torch.arange(8)) % 11
     torch.testing.assert_close(task.queue.keys[slots], functional.normalize(newest))
     assert torch.equal(task.queue.labels[slots], LABELS)
+
+
+class Towards(nn.Module):
+    """Pulls queries to their own keys, and to the first of their class in the queue."""
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, labels: Tensor, queue: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        nearest = queue[(labels[:, None] == queue_labels).int().argmax(1)]
+        return (queries - keys).square().mean() + (queries - nearest).square().mean()
+
+
+@pytest.mark.parametrize("kind", CONTRAST)
+def test_another_loss_stands_in_the_place_of_info_nce(kind: type[ContrastiveTask]) -> None:
+    task, given = contrastive(kind), [features(seed) for seed in range(4)]
+    task.loss = kind(loss=Towards()).loss
+    (queue, labels), projected = task.queue.snapshot(), [task.projection(each) for each in given]
+    keys = [task.key_projection(each) for each in given]
+    expected = Towards()(projected[0], keys[3], LABELS, queue, labels)
+    expected = (expected + Towards()(projected[1], keys[2], LABELS, queue, labels)) / 2
+    torch.testing.assert_close(task.learn(Features(*given), LABELS).loss, expected)
 
 
 @pytest.mark.parametrize("kind", CONTRAST)
