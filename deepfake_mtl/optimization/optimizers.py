@@ -98,29 +98,93 @@ class Optimization:
         head_group, balance_group = _trained(heads), _trained(balance)
         grouped = {id(each) for each in (*head_group, *balance_group)}
         encoders = [each for each in _trained(parameters) if id(each) not in grouped]
-        optimizer = build_optimizer(
-            self.optimizer,
+        optimizer = self.build_optimizer(
             [
                 {"params": encoders},
                 {"params": head_group, "lr": self.head_learning_rate or self.learning_rate},
                 {"params": balance_group, "weight_decay": 0.0},
-            ],
-            self.learning_rate,
-            self.weight_decay,
+            ]
         )
-        schedule = build_schedule(
-            self.schedule,
-            optimizer,
-            warmup_steps=self.warmup_steps,
-            steps=steps,
-            interval=self.schedule_interval,
-        )
+        schedule = self.build_schedule(optimizer, steps)
         if manual and isinstance(schedule["scheduler"], ReduceLROnPlateau):
             raise ConfigurationError(
                 "under gradient surgery, Lightning tells schedules no metric to look at: take "
                 "another than ReduceLROnPlateau"
             )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def build_optimizer(self, groups: Sequence[ParameterGroup]) -> Optimizer:
+        """Create an optimizer.
+
+        Args:
+            groups: Parameters; a group may have a learning rate or weight decay of its own. Empty
+                groups are left out.
+
+        Raises:
+            ConfigurationError: The name is unknown, weight decay is given twice or is not known to
+                the optimizer, or the optimizer refuses its options or the parameters.
+        """
+        rates = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        parameters = [{**rates, **group} for group in groups if group["params"]]
+        if not parameters:
+            raise ConfigurationError("nothing is left to train: every parameter is frozen")
+        if not isinstance(self.optimizer, str):
+            factory, parameters = self.optimizer, _united(parameters)
+        elif self.optimizer in _OPTIMIZERS:
+            factory = _OPTIMIZERS[self.optimizer]
+        else:
+            raise ConfigurationError(
+                f"optimizer is {self.optimizer!r}: choose among {', '.join(_OPTIMIZERS)}, or give "
+                "a class such as torch.optim.SGD"
+            )
+        try:
+            # Not all take groups: one alone is handed on as what it holds.
+            single = parameters[0]["params"] if len(parameters) == 1 else parameters
+            built = factory(single, self.learning_rate)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"the optimizer cannot be made: {error}") from error
+        _set_weight_decay(built, parameters, self.weight_decay)
+        return built
+
+    def build_schedule(self, optimizer: Optimizer, steps: float) -> LRSchedulerConfigType:
+        """Create the schedule of learning rates, as Lightning wants it described.
+
+        Args:
+            optimizer: Whose rates they are.
+            steps: Steps of the whole training; infinite where nothing ends it.
+
+        Raises:
+            ConfigurationError: The name is unknown, a cosine has no end, the schedule refuses its
+                options, or another option would do nothing.
+        """
+        interval = self.schedule_interval
+        if isinstance(self.schedule, str):
+            if interval is not None:
+                raise ConfigurationError(
+                    f"schedule_interval is {interval!r}, but the schedule {self.schedule!r} "
+                    "changes with every step: leave it out"
+                )
+            factor = _factor(self.schedule, self.warmup_steps, steps)
+            return {"scheduler": StepSchedule(optimizer, factor), "interval": "step"}
+        if self.warmup_steps:
+            raise ConfigurationError(
+                f"warmup_steps is {self.warmup_steps}, but belongs to the schedules "
+                f"{' and '.join(_SCHEDULES)}: set it to 0, or let your own schedule warm up"
+            )
+        try:
+            scheduler = self.schedule(optimizer)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"the schedule cannot be made: {error}") from error
+        config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval or "epoch"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            monitor = getattr(scheduler, "monitor", None)
+            if monitor is None:
+                raise ConfigurationError(
+                    "ReduceLROnPlateau is not told what to look at: take "
+                    "pytorch_lightning.cli.ReduceLROnPlateau, and set its monitor, such as val/auc"
+                )
+            config["monitor"] = str(monitor)
+        return config
 
 
 def build_balance(balance: BalanceName | LossBalance) -> LossBalance:
@@ -139,48 +203,6 @@ def build_balance(balance: BalanceName | LossBalance) -> LossBalance:
     return _BALANCES[balance]()
 
 
-def build_optimizer(
-    optimizer: OptimizerName | OptimizerFactory,
-    groups: Sequence[ParameterGroup],
-    learning_rate: float,
-    weight_decay: float,
-) -> Optimizer:
-    """Create an optimizer.
-
-    Args:
-        optimizer: A name, or what makes one.
-        groups: Parameters; a group may have a learning rate or weight decay of its own. Empty
-            groups are left out.
-        learning_rate: Learning rate of groups without one.
-        weight_decay: Weight decay of these, also for groups that are added later.
-
-    Raises:
-        ConfigurationError: The name is unknown, weight decay is given twice or is not known to the
-            optimizer, or the optimizer refuses its options or the parameters.
-    """
-    if isinstance(optimizer, str) and optimizer not in _OPTIMIZERS:
-        raise ConfigurationError(
-            f"optimizer is {optimizer!r}: choose among {', '.join(_OPTIMIZERS)}, or give a class "
-            "such as torch.optim.SGD"
-        )
-    rates = {"lr": learning_rate, "weight_decay": weight_decay}
-    parameters = [{**rates, **group} for group in groups if group["params"]]
-    if not parameters:
-        raise ConfigurationError("nothing is left to train: every parameter is frozen")
-    if isinstance(optimizer, str):
-        factory = _OPTIMIZERS[optimizer]
-    else:
-        factory, parameters = optimizer, _united(parameters)
-    try:
-        # Not all take groups: one alone is handed on as what it holds.
-        single = parameters[0]["params"] if len(parameters) == 1 else parameters
-        built = factory(single, learning_rate)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"the optimizer cannot be made: {error}") from error
-    _set_weight_decay(built, parameters, weight_decay)
-    return built
-
-
 def follow_steps(optimizer: Optimizer, action: Callable[[], None]) -> None:
     """Do something after each step of an optimizer from now on.
 
@@ -197,57 +219,6 @@ def follow_steps(optimizer: Optimizer, action: Callable[[], None]) -> None:
             action()
 
     optimizer.register_step_post_hook(after)
-
-
-def build_schedule(
-    schedule: ScheduleName | ScheduleFactory,
-    optimizer: Optimizer,
-    *,
-    warmup_steps: int,
-    steps: float,
-    interval: Interval | None,
-) -> LRSchedulerConfigType:
-    """Create the schedule of learning rates, as Lightning wants it described.
-
-    Args:
-        schedule: A name, or what makes one.
-        optimizer: Whose rates they are.
-        warmup_steps: Steps in which the rate rises, of the schedules that have a name.
-        steps: Steps of the whole training; infinite where nothing ends it.
-        interval: After what a schedule without a name moves on; epochs by default. Those with one
-            change with every step.
-
-    Raises:
-        ConfigurationError: The name is unknown, a cosine has no end, the schedule refuses its
-            options, or another option would do nothing.
-    """
-    if isinstance(schedule, str):
-        if interval is not None:
-            raise ConfigurationError(
-                f"schedule_interval is {interval!r}, but the schedule {schedule!r} changes with "
-                "every step: leave it out"
-            )
-        factor = _factor(schedule, warmup_steps, steps)
-        return {"scheduler": StepSchedule(optimizer, factor), "interval": "step"}
-    if warmup_steps:
-        raise ConfigurationError(
-            f"warmup_steps is {warmup_steps}, but belongs to the schedules "
-            f"{' and '.join(_SCHEDULES)}: set it to 0, or let your own schedule warm up"
-        )
-    try:
-        scheduler = schedule(optimizer)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"the schedule cannot be made: {error}") from error
-    config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval or "epoch"}
-    if isinstance(scheduler, ReduceLROnPlateau):
-        monitor = getattr(scheduler, "monitor", None)
-        if monitor is None:
-            raise ConfigurationError(
-                "ReduceLROnPlateau is not told what to look at: take "
-                "pytorch_lightning.cli.ReduceLROnPlateau, and set its monitor, such as val/auc"
-            )
-        config["monitor"] = str(monitor)
-    return config
 
 
 def _factor(schedule: str, warmup_steps: int, steps: float) -> Callable[[int], float]:

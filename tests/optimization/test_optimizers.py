@@ -15,7 +15,7 @@ from deepfake_mtl.cli import main
 from deepfake_mtl.detector import Detector
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.losses import FixedWeights
-from deepfake_mtl.optimization.optimizers import StepSchedule, build_optimizer, build_schedule
+from deepfake_mtl.optimization.optimizers import Optimization, StepSchedule
 from deepfake_mtl.tasks import BinaryCrossEntropy, ManipulationCrossEntropy
 from tests.worlds import TINY, TinyEncoder, loader, trainer
 
@@ -153,13 +153,10 @@ def test_named_schedules_are_those_of_before() -> None:
         for kind in (StepSchedule, LambdaLR):
             weight = nn.Parameter(torch.zeros(2))
             groups = [{"params": [weight]}, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.3}]
-            optimizer = build_optimizer("adam", groups, 0.1, 0.0)
-            made = build_schedule(schedule, optimizer, warmup_steps=3, steps=20, interval=None)
-            scheduler = made["scheduler"]
+            options = Optimization("adam", 0.1, None, 0.0, 3, schedule)
+            scheduler = options.build_schedule(options.build_optimizer(groups), 20)["scheduler"]
             if kind is LambdaLR:
-                scheduler = LambdaLR(
-                    build_optimizer("adam", groups, 0.1, 0.0), scheduler.lr_lambdas[0]
-                )
+                scheduler = LambdaLR(options.build_optimizer(groups), scheduler.lr_lambdas[0])
             rates = []
             for _ in range(20):
                 rates.append([group["lr"] for group in scheduler.optimizer.param_groups])
