@@ -169,7 +169,7 @@ class LastCheckpoint(Checkpoint):
         path = self._path(trainer)
         if trainer.is_global_zero and self._last_is_sound:
             keep_previous(path)
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         self._last_is_sound = True
         self._signals.requeue(trainer)
 
