@@ -19,7 +19,7 @@ _NAME = Path(BEST).stem
 _KEPT = "epoch={epoch}-step={step}"
 
 
-class BestCheckpoint(ModelCheckpoint):
+class BestCheckpoint(FolderLock, ModelCheckpoint):
     """Lightning's `ModelCheckpoint`, whose ``best.ckpt`` is always the best of its folder.
 
     With `save_top_k` of 1 that is the file that is written; with others, the k best (-1: all) are
@@ -86,7 +86,6 @@ class BestCheckpoint(ModelCheckpoint):
             **options,
         )
         self._named: Tensor | None = None
-        self._lock = FolderLock()
 
     @property
     def state_key(self) -> str:
@@ -101,19 +100,7 @@ class BestCheckpoint(ModelCheckpoint):
         """
         super().setup(trainer, pl_module, stage)
         if self.save_top_k != 0:
-            self._lock.acquire(trainer, str(self.dirpath))
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let go of the folder."""
-        super().teardown(trainer, pl_module, stage)
-        self._lock.release()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Let go of the folder, when all else is done there."""
-        super().on_exception(trainer, pl_module, exception)
-        self._lock.release()
+            self.lock(trainer, str(self.dirpath))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """See `ModelCheckpoint`; names the best."""

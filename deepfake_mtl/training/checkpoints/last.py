@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _VALIDATION: Final = "epoch_loop.val_loop.batch_progress"
 
 
-class LastCheckpoint(Checkpoint):
+class LastCheckpoint(FolderLock, Checkpoint):
     """Write ``last.ckpt`` at the end of each epoch, every so many steps, and when told to stop.
 
     The one before is kept as ``previous.ckpt``. A training that goes on from either is the same, to
@@ -66,7 +66,6 @@ class LastCheckpoint(Checkpoint):
         self._validating = False
         self._stops = False
         self._last_is_sound = False
-        self._lock = FolderLock()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Lock the folder.
@@ -74,19 +73,7 @@ class LastCheckpoint(Checkpoint):
         Raises:
             ConfigurationError: Another training writes there.
         """
-        self._lock.acquire(trainer, self._path(trainer).parent)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let go of the folder."""
-        super().teardown(trainer, pl_module, stage)
-        self._lock.release()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Let go of the folder, when all else is done there."""
-        super().on_exception(trainer, pl_module, exception)
-        self._lock.release()
+        self.lock(trainer, self._path(trainer).parent)
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Listen to signals."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytorch_lightning as pl
 from filelock import FileLock, Timeout
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 
 from deepfake_mtl.errors import ConfigurationError
@@ -57,13 +58,12 @@ def _held() -> list[str]:
     return os.environ.get(_HELD, "").split("\n")
 
 
-class FolderLock:
-    """The lock of a callback that writes checkpoints, from setup to teardown."""
+class FolderLock(Callback):
+    """A callback that writes checkpoints, and keeps their folder locked until its teardown."""
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
+    _stack: ExitStack | None = None
 
-    def acquire(self, trainer: pl.Trainer, folder: str | Path) -> None:
+    def lock(self, trainer: pl.Trainer, folder: str | Path) -> None:
         """Lock the folder of a training, on its first process.
 
         Raises:
@@ -72,8 +72,21 @@ class FolderLock:
         fits = trainer.state.fn == TrainerFn.FITTING
         writes = trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if fits and writes and "://" not in str(folder):
+            self._stack = self._stack or ExitStack()
             self._stack.enter_context(lock_training(Path(folder)))
 
-    def release(self) -> None:
-        """Let go of it, if it is held."""
-        self._stack.close()
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the folder."""
+        super().teardown(trainer, pl_module, stage)
+        self._unlock()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of the folder, when all else is done there."""
+        super().on_exception(trainer, pl_module, exception)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._stack is not None:
+            self._stack.close()
