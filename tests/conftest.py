@@ -13,6 +13,7 @@ convolutions in it are thirty times slower. What takes more than ten seconds is 
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -28,6 +29,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 METHODS = (ORIGINAL, *MANIPULATIONS)
 PAIRS = {
@@ -35,6 +37,14 @@ PAIRS = {
     "val": [["004", "005"]],
     "test": [["006", "007"]],
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPFAKE_MTL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def shared_path(name: str) -> Path:

@@ -1,10 +1,11 @@
 """From records of videos to clips as tensors: the datasets of training and evaluation."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from itertools import compress
+from pathlib import Path
 from typing import Final, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from deepfake_mtl.data.clip_positions import ClipPositions
+from deepfake_mtl.data.headers import Header, cached_headers
 from deepfake_mtl.data.records import VideoRecord
 from deepfake_mtl.data.sampling import Draw, mixed_order
 from deepfake_mtl.data.transforms import ClipTransform
@@ -72,40 +74,50 @@ class ProbedVideos:
     corrupt: tuple[str, ...]
 
 
-def probe_videos(records: Sequence[VideoRecord], on_corrupt: OnCorrupt = "error") -> ProbedVideos:
+def probe_videos(
+    records: Sequence[VideoRecord], on_corrupt: OnCorrupt = "error", root: Path | None = None
+) -> ProbedVideos:
     """Read the headers of videos, so that unusable files are known before training begins.
 
     Args:
         records: Videos to look at.
         on_corrupt: Whether a file that cannot be opened is an error or is left out and listed.
+        root: Folder of their corpus, whose headers are kept for the next start; None keeps none.
 
     Raises:
         VideoError: Files cannot be opened and may not be left out. All of them are named.
     """
-
-    def attempt(record: VideoRecord) -> VideoInfo | VideoError:
-        try:
-            return probe(record.path)
-        except VideoError as error:
-            return error
-
-    with ThreadPoolExecutor(_PROBES_AT_A_TIME) as pool:
-        results = list(
-            tqdm(
-                pool.map(attempt, records),
-                total=len(records),
-                desc="Reading headers",
-                unit="video",
-                disable=len(records) < _MANY_VIDEOS,
-                leave=False,
-            )
-        )
+    paths = [record.path for record in records]
+    results = list(_headers(paths)) if root is None else cached_headers(root, paths, _headers)
     failures = tuple(str(result) for result in results if isinstance(result, VideoError))
     if failures and on_corrupt == "error":
         raise VideoError(_describe_failures(failures))
     infos = tuple(result for result in results if isinstance(result, VideoInfo))
     usable = compress(records, (isinstance(result, VideoInfo) for result in results))
     return ProbedVideos(tuple(usable), infos, failures)
+
+
+def _headers(paths: Sequence[Path]) -> Iterator[Header]:
+    """Yield what the header of each video says, or why it cannot be opened."""
+    pool = ThreadPoolExecutor(_PROBES_AT_A_TIME)
+    try:
+        yield from tqdm(
+            pool.map(_header, paths),
+            total=len(paths),
+            desc="Reading headers",
+            unit="video",
+            disable=len(paths) < _MANY_VIDEOS,
+            leave=False,
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _header(path: Path) -> Header:
+    try:
+        return probe(path)
+    except VideoError as error:
+        return error
 
 
 def _describe_failures(failures: Sequence[str]) -> str:

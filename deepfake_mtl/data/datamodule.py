@@ -328,7 +328,7 @@ class DeepfakeDataModule(ClipLoaders):
     def _prepare(self, stage: Stage, records: Sequence[VideoRecord]) -> None:
         if stage in self._videos:
             return
-        videos = probe_videos(records, self.on_corrupt)
+        videos = probe_videos(records, self.on_corrupt, self._find_corpus().root)
         for failure in videos.corrupt:
             self._corrupt[failure] = None
             _log.warning("skipped: %s", failure)

@@ -1,7 +1,6 @@
 """Where the faces are in one frame."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from deepfake_mtl.data.video import Frame
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.faces.boxes import Detections
-from deepfake_mtl.util.downloads import obtain
+from deepfake_mtl.util.downloads import cache_folder, obtain
 
 MODEL_NAME: Final = "face_detection_yunet_2026may.onnx"
 """The file of YuNet that OpenCV 4 and 5 load."""
@@ -27,9 +26,6 @@ MODEL_URL: Final = (
 )
 """Where it is published, under the MIT licence: OpenCV's model zoo, at a fixed commit. The plain
 raw address would give a Git LFS pointer instead of the file."""
-
-CACHE_VARIABLE: Final = "DEEPFAKE_MTL_CACHE"
-"""Environment variable that names the cache folder."""
 
 _OVERLAP: Final = 0.3  # intersection over union above which two boxes are one face (OpenCV's own)
 _CANDIDATES: Final = 1000
@@ -121,8 +117,8 @@ class YuNet:
 def find_detector_model(path: Path | None = None) -> Path:
     """Return the file of the face detector: the given one, that of the cache, or a download.
 
-    The cache is the folder that `CACHE_VARIABLE` names, or ``deepfake_mtl`` in the user's cache
-    folder. A cached or downloaded file has its SHA-256 checked; a given one may be another model.
+    The cache is `deepfake_mtl.util.downloads.cache_folder`. A cached or downloaded file has its
+    SHA-256 checked; a given one may be another model.
 
     Args:
         path: The user's own choice, if any.
@@ -139,18 +135,7 @@ def find_detector_model(path: Path | None = None) -> Path:
                 "have it downloaded"
             )
         return path
-    return obtain(MODEL_URL, _cache() / MODEL_NAME, MODEL_SHA256)
-
-
-def _cache() -> Path:
-    folder = os.environ.get(CACHE_VARIABLE)
-    if folder:
-        return Path(folder).expanduser()
-    if os.name == "nt":
-        home = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    else:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "deepfake_mtl"
+    return obtain(MODEL_URL, cache_folder() / MODEL_NAME, MODEL_SHA256)
 
 
 def _load(model: Path) -> tuple[cv2.FaceDetectorYN, bytes]:

@@ -1,13 +1,33 @@
 """Files that are downloaded once, and checked whenever they are asked for."""
 
 import logging
+import os
 from http.client import HTTPException
 from pathlib import Path
+from typing import Final
 
 from deepfake_mtl.errors import CheckpointError
 from deepfake_mtl.util.files import sha256_of
 
+CACHE_VARIABLE: Final = "DEEPFAKE_MTL_CACHE"
+"""Environment variable that names the cache folder."""
+
 _log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be had again.
+
+    It is the one that `CACHE_VARIABLE` names, or ``deepfake_mtl`` in the user's cache folder.
+    """
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).expanduser()
+    if os.name == "nt":
+        home = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "deepfake_mtl"
 
 
 def obtain(url: str, path: Path, digest: str) -> Path:
