@@ -76,9 +76,9 @@ def test_training_and_evaluation_use_nothing_that_is_refused(
     ("make", "left"),
     [
         (S3D, set()),
-        (R2Plus1D18, set()),
+        pytest.param(R2Plus1D18, set(), marks=pytest.mark.slow),
         # torchvision interpolates its positions for all clips but those of 16 x 224 x 224.
-        (MViTv2S, {"upsample_linear1d_backward"}),
+        pytest.param(MViTv2S, {"upsample_linear1d_backward"}, marks=pytest.mark.slow),
     ],
 )
 def test_what_of_an_encoder_is_refused(

@@ -45,6 +45,7 @@ def idle_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, name, touch)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("idle_gpu")
 def test_the_cpu_leaves_a_gpu_alone(tiny_corpus: Path, tmp_path: Path) -> None:
     assert main(fit_words(tiny_corpus, tmp_path)) == 0

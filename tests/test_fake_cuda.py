@@ -149,7 +149,9 @@ def step(
     return watch, loss
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(torch.bfloat16, marks=pytest.mark.slow), torch.float16]
+)
 @pytest.mark.parametrize(
     ("tasks", "symmetric"),
     [
