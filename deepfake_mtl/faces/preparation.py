@@ -69,12 +69,7 @@ def prepare(corpus: CorpusReader, out: Path, source: CropSource, workers: int) -
     records = corpus.index()
     test_list = _test_list(corpus, records)
     missing = find_missing(corpus.expected(records), {record.key for record in records})
-    info = StoreInfo(
-        corpus=corpus.name,
-        compression=corpus.compression,
-        synthetic=corpus.is_synthetic,
-        settings=source.settings,
-    )
+    info = StoreInfo(corpus.name, corpus.compression, corpus.is_synthetic, source.settings)
     source.detector()  # fails here rather than in every worker
     check_store(out, info)
     with lock_store(out):

@@ -135,11 +135,6 @@ class DFDC(ListedCorpus):
                 f"files beside the list; {_RESTORE}"
             )
         prefix = "" if source.parent == self.root else f"{source.parent.name}__"
-        return VideoRecord(
-            corpus=self.name,
-            method=METHOD if _IS_FAKE[label.upper()] else ORIGINAL,
-            compression=self.compression,
-            name=prefix + Path(file).stem,
-            identities=(prefix + Path(original).stem,),
-            path=folder / file,
-        )
+        method = METHOD if _IS_FAKE[label.upper()] else ORIGINAL
+        name, person = (prefix + Path(each).stem for each in (file, original))
+        return VideoRecord(self.name, method, self.compression, name, (person,), folder / file)

@@ -70,11 +70,7 @@ class DFDCPreview(ListedCorpus):
                 f"{self.root / _DATASET}: {file} has the label {label}, but real videos are in "
                 "original_videos and fake ones in method_A and method_B; restore the official file"
             )
+        method, path = ORIGINAL if label == "real" else folder, self.root / listed_path(file)
         return VideoRecord(
-            corpus=self.name,
-            method=ORIGINAL if label == "real" else folder,
-            compression=self.compression,
-            name="__".join(below),
-            identities=tuple(known),
-            path=self.root / listed_path(file),
+            self.name, method, self.compression, "__".join(below), tuple(known), path
         )

@@ -173,15 +173,9 @@ class FaceStore(Corpus):
         return lines
 
     def _record(self, line: Mapping[str, Any]) -> VideoRecord:
-        method, compression, name = (line[part] for part in ("method", "compression", "name"))
-        return VideoRecord(
-            corpus=self.name,
-            method=method,
-            compression=compression,
-            name=name,
-            identities=tuple(line["identities"]),
-            path=crops_path(self.root, method, compression, name),
-        )
+        file = (line["method"], line["compression"], line["name"])
+        people = tuple(line["identities"])
+        return VideoRecord(self.name, *file, people, crops_path(self.root, *file))
 
     def lines_from_headers(self) -> list[dict[str, Any]]:
         """Return what ``index.jsonl`` should hold, by the headers of all files.

@@ -76,14 +76,9 @@ class ContainerFile(VideoSource):
         path = self.path
         with open_video(path, self._most_pixels) as (container, stream):
             frames = None if is_counted(path) else count_by_index(path, container, stream)
-            context, rate = stream.codec_context, stream.average_rate
-            info = VideoInfo(
-                frames=frames or 0,
-                width=context.width,
-                height=context.height,
-                fps=math.nan if rate is None else float(rate),
-                codec=context.name,
-            )
+            context = stream.codec_context
+            rate = math.nan if stream.average_rate is None else float(stream.average_rate)
+            info = VideoInfo(frames or 0, context.width, context.height, rate, context.name)
         if frames is None:
             with open_video(path, self._most_pixels) as opened:
                 timeline = timeline_of(path, *opened, self._most_pixels, self._alive)
