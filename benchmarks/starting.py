@@ -65,7 +65,7 @@ def make(root: Path, count: int) -> None:
 
 
 def start(root: Path) -> tuple[float, float, float]:
-    """Return the seconds of a start and of listing the corpus in it, and the memory of its process in MB."""
+    """Return the seconds of a start, and of listing in it, and the memory of its process in MB."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_start, (root,))
