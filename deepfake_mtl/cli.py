@@ -5,14 +5,16 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from deepfake_mtl import __version__
 from deepfake_mtl.errors import DeepfakeMTLError
+
+if TYPE_CHECKING:
+    from deepfake_mtl.arguments import Command
 
 # albumentations would ask the network for a newer release whenever it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -30,7 +32,8 @@ class _Tool:
     """A subcommand with a parser of its own.
 
     Its module is imported when the command is named. It may import only what its options need, so
-    that ``--help`` answers at once; its function ``run`` imports the rest.
+    that ``--help`` answers at once; its function ``run`` imports the rest. The dataclasses that
+    ``run`` takes are its options, the docstring of the module is its help.
     """
 
     module: str
@@ -60,9 +63,6 @@ _ERROR_STATUS: Final = 2
 
 _DASHED: Final = re.compile(r"--[A-Za-z][\w.]*-[\w.-]*")
 """How an option begins that is spelled with dashes, as some were before 0.2."""
-
-_PARAMETER: Final = re.compile(r"`(\w+)(?:=\"?([^`\"]*)\"?)?`")
-"""A parameter in a message, with its value if there is one."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -109,12 +109,7 @@ def _with_underscores(words: Sequence[str]) -> list[str]:
 
 def _dispatch(words: Sequence[str]) -> int:
     if words and words[0] in _TOOLS:
-        tool, parser = _tool(words[0])
-        if getattr(tool, "PASSES_ON", False):
-            status: int = tool.run(*parser.parse_known_args(words[1:]))
-        else:
-            status = tool.run(parser.parse_args(words[1:]))
-        return status
+        return _command(words[0])(words[1:])
     if words and words[0] in _TRAINER_COMMANDS:
         # Seconds of importing that --help and the tools do without.
         from deepfake_mtl.training.command import run_trainer_command  # noqa: PLC0415
@@ -125,31 +120,11 @@ def _dispatch(words: Sequence[str]) -> int:
     return 0
 
 
-class _ToolParser(argparse.ArgumentParser):
-    """A parser that remembers how its arguments are spelled, by the names of their values."""
+def _command(name: str) -> "Command":
+    from deepfake_mtl.arguments import Command  # noqa: PLC0415 (a quarter of a second)
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 (argparse's)
-        self.spelled: dict[str, str] = {}
-        super().__init__(**options)
-
-    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:  # noqa: ANN401
-        action = super().add_argument(*names, **options)
-        spellings = [*action.option_strings, action.metavar]
-        self.spelled[action.dest] = str(spellings[0] or action.dest)
-        return action
-
-
-def _tool(name: str) -> tuple[ModuleType, _ToolParser]:
     tool = import_module(_TOOLS[name].module)
-    parser = _ToolParser(
-        prog=f"deepfake-mtl {name}",
-        description=tool.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_arguments: Callable[[argparse.ArgumentParser], None] = tool.add_arguments
-    add_arguments(parser)
-    return tool, parser
+    return Command(name, tool.run, tool.__doc__ or "")
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -171,27 +146,33 @@ def _in_options(words: Sequence[str], message: str) -> str:
 
     The library writes parameters in backquotes, as Python does: ```on_missing="skip"```.
     """
-    if not _PARAMETER.search(message):
+    if "`" not in message:
         return message
+    from deepfake_mtl.arguments import in_options  # noqa: PLC0415 (a quarter of a second)
+
     spelled: dict[str, str] = {}
     passes_on = words[0] in _TRAINER_COMMANDS
     if words[0] in _TOOLS:
-        tool, parser = _tool(words[0])
-        spelled = parser.spelled
-        passes_on = getattr(tool, "PASSES_ON", False)
+        command = _command(words[0])
+        spelled, passes_on = command.spelled, command.passes_on
     if passes_on:
-        from deepfake_mtl.data.datamodule import DeepfakeDataModule  # noqa: PLC0415 (slow)
+        spelled = _trainer_options() | spelled
+    return in_options(message, spelled)
 
-        parameters = inspect.signature(DeepfakeDataModule).parameters
-        spelled = {name: f"--data.{name}" for name in parameters} | spelled
 
-    def option(match: re.Match[str]) -> str:
-        name, value = match[1], match[2]
-        if name not in spelled:
-            return match[0]
-        return spelled[name] if value is None else f"{spelled[name]} {value}"
+def _trainer_options() -> dict[str, str]:
+    """Return how the options of Lightning's subcommands are spelled, by their parameters."""
+    # Slow, but the command that failed has imported them.
+    from pytorch_lightning import Trainer  # noqa: PLC0415
 
-    return _PARAMETER.sub(option, message)
+    from deepfake_mtl.data.datamodule import DeepfakeDataModule  # noqa: PLC0415
+    from deepfake_mtl.detector import Detector  # noqa: PLC0415
+
+    sections = {"trainer": Trainer, "model": Detector, "data": DeepfakeDataModule}
+    spelled = {"ckpt_path": "--ckpt_path", "config": "--config"}
+    for section, part in sections.items():
+        spelled |= {name: f"--{section}.{name}" for name in inspect.signature(part).parameters}
+    return spelled
 
 
 def _own_words(error: DeepfakeMTLError) -> str:

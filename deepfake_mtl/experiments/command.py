@@ -7,13 +7,14 @@ and a page of it. Options of `fit` and `test`, such as --data.root, hold for all
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from deepfake_mtl.arguments import OtherOptions
 from deepfake_mtl.data.protocol import seen_manipulations
 from deepfake_mtl.data.records import ORIGINAL
 from deepfake_mtl.errors import ConfigurationError
@@ -33,76 +34,57 @@ from deepfake_mtl.experiments.plan import (
 from deepfake_mtl.experiments.runner import Outcome, run_all
 from deepfake_mtl.training.run_folder import check_labels
 
-PASSES_ON: Final = True
-"""The command takes options of other commands, too."""
-
 _FAILED_STATUS: Final = 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="configuration of all runs; may be given several times",
-    )
-    parser.add_argument(
-        "--axes", type=Path, metavar="FILE", help="what varies, as in configs/benchmarks"
-    )
-    parser.add_argument(
-        "--losses", nargs="+", metavar="NAME", help=f"files in configs/losses, or {ALL}"
-    )
-    parser.add_argument(
-        "--held_out", nargs="+", metavar="NAME", help=f"manipulations to leave out, or {ALL}"
-    )
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1")
-    parser.add_argument(
-        "--sweep",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar=("OPTION", "VALUE"),
-        help="any option of fit and the values that it takes; may be given several times",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="RUNS", help="folder of the runs"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
-    )
-    parser.add_argument(
-        "--shard", metavar="I/N", help="run every N-th run only, from the I-th on (I from 1)"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        choices=["best", "last"],
-        default="best",
-        help="which one is tested (default: %(default)s, by validation AUC)",
-    )
-    parser.add_argument(
-        "--test_on",
-        action="append",
-        default=[],
-        metavar="CORPUS",
-        help="test on another corpus too, as of data.test_on; may be given several times",
-    )
-    parser.add_argument("--robustness", action="store_true", help="test on degraded videos, too")
-    parser.add_argument("--dry_run", action="store_true", help="show the plan, and run nothing")
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is run.
+
+    Attributes:
+        config: Configuration file of all runs; may be given several times.
+        axes: File of what varies, as in configs/benchmarks.
+        losses: Files in configs/losses, or ``all``.
+        held_out: Manipulations to leave out, or ``all``.
+        seeds: Number of seeds N: 0 to N - 1.
+        sweep: Any option of ``fit``, and the values that it takes; may be given several times.
+        out: Folder of the runs.
+        jobs: Number of runs at a time.
+        shard: I/N to run every N-th run only, from the I-th on (I from 1).
+        checkpoint: Which checkpoint is tested: the best, by validation AUC, or the last.
+        test_on: Another corpus to test on as well, as of ``data.test_on``; may be given several
+            times.
+        robustness: Test on degraded videos as well.
+        dry_run: Show the plan, and run nothing.
+    """
+
+    _: KW_ONLY
+    config: tuple[str, ...] = ()
+    axes: Path | None = None
+    losses: Sequence[str] = ()
+    held_out: Sequence[str] = ()
+    seeds: int | None = None
+    sweep: tuple[Sequence[str], ...] = ()
+    out: Path
+    jobs: int = 1
+    shard: str | None = None
+    checkpoint: Literal["best", "last"] = "best"
+    test_on: tuple[str, ...] = ()
+    robustness: bool = False
+    dry_run: bool = False
 
 
-def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
+def run(arguments: Arguments, options: OtherOptions) -> int:
     """Run the command; returns 0, or 1 if a run failed."""
     if arguments.jobs < 1:
-        raise ConfigurationError(f"--jobs is {arguments.jobs}: at least 1")
+        raise ConfigurationError(f"`jobs` is {arguments.jobs}: at least 1")
     check_labels(arguments.test_on)
     plan = make_plan(_axes(arguments))
     base = Base(
-        tuple(arguments.config),
-        tuple(options),
+        arguments.config,
+        options,
         arguments.checkpoint,
-        tuple(arguments.test_on),
+        arguments.test_on,
         arguments.robustness,
     )
     runs = take_shard(plan.runs, arguments.shard) if arguments.shard else plan.runs
@@ -118,17 +100,17 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     return _conclude(outcomes, arguments.out)
 
 
-def _axes(arguments: argparse.Namespace) -> dict[str, list[str]]:
+def _axes(arguments: Arguments) -> dict[str, list[str]]:
     """Return what varies: the file's axes, and over them those of the command line."""
     axes: dict[str, list[str]] = {LOSSES: [ALL], HELD_OUT: [ALL]}
     read = read_axes(arguments.axes) if arguments.axes else {}
     axes |= {axis: values for axis, values in read.items() if axis != SEED}
     if arguments.losses:
-        axes[LOSSES] = arguments.losses
+        axes[LOSSES] = list(arguments.losses)
     for option, *values in arguments.sweep:
         axes[option.removeprefix("--")] = values
     if arguments.held_out:
-        axes[HELD_OUT] = arguments.held_out
+        axes[HELD_OUT] = list(arguments.held_out)
     axes[SEED] = seeds(arguments.seeds) if arguments.seeds is not None else read.get(SEED, seeds(1))
     # So folders read from the general to the particular: configuration, fold, seed.
     axes[HELD_OUT] = axes.pop(HELD_OUT)
@@ -136,7 +118,7 @@ def _axes(arguments: argparse.Namespace) -> dict[str, list[str]]:
     return axes
 
 
-def _show(plan: Plan, runs: Sequence[Run], base: Base, arguments: argparse.Namespace) -> None:
+def _show(plan: Plan, runs: Sequence[Run], base: Base, arguments: Arguments) -> None:
     """Print the plan, after all of its configurations were tried."""
     axes = ", ".join(f"{len(values)} {axis}" for axis, values in plan.axes.items())
     states = [state_of(arguments.out, each, base) for each in runs]

@@ -6,10 +6,10 @@ interruption, the same command goes on.
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
 import time
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.synthetic.config import SyntheticConfig
@@ -18,21 +18,23 @@ _WORLD: Final = SyntheticConfig(identities=120, seed=0, compression="c23", size=
 _LOSSES: Final = "configs/losses/binary_ce_manipulation_ce.yaml"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the demo to a parser."""
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where to (default: demo)"
-    )
-    parser.add_argument(
-        "--held_out",
-        choices=MANIPULATIONS,
-        default="FaceSwap",
-        help="the manipulation that is not learnt (default: FaceSwap)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is shown.
+
+    Attributes:
+        out: Where the corpus and the results are written.
+        held_out: The manipulation that is not learnt.
+        seed: Seed of the training.
+    """
+
+    _: KW_ONLY
+    out: Path = Path("demo")
+    held_out: Annotated[str, MANIPULATIONS] = "FaceSwap"
+    seed: int = 0
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Run the demo and say where its page is."""
     from deepfake_mtl.experiments.forecast import forecast
     from deepfake_mtl.synthetic.world import synthesize

@@ -2,69 +2,70 @@
 
 Each treatment and strength is a test of its own, in a folder of its own below `robustness` in the
 run folder; what is finished is not done again. The metrics of all are in robustness.json, from
-which `deepfake-mtl report` draws curves. Options of `test`, such as --data.root, may be given.
+which `deepfake-mtl report` draws curves. Options of `test`, such as --data.root or
+--data.test_on, may be given.
 """
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from deepfake_mtl.arguments import OtherOptions
 from deepfake_mtl.data.protocol import TEST_SETS
 from deepfake_mtl.data.treatments import TREATMENTS
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.evaluation.files import RESULTS
 from deepfake_mtl.experiments.files import ROBUSTNESS, ROBUSTNESS_VERSION
 from deepfake_mtl.training.run_folder import is_tested, read_results, results_folder
+from deepfake_mtl.training.words import option
 from deepfake_mtl.util.files import write_whole
-
-PASSES_ON: Final = True
-"""The command takes options of other commands, too."""
 
 _UNTREATED: Final = "none"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument("--ckpt_path", type=Path, required=True, metavar="FILE")
-    parser.add_argument(
-        "--treatments",
-        nargs="+",
-        choices=TREATMENTS,
-        default=list(TREATMENTS),
-        help="default: all",
-    )
-    parser.add_argument(
-        "--data.test_on", dest="test_on", metavar="CORPUS", help="as of `deepfake-mtl test`"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="default: the run folder of the checkpoint"
-    )
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is tested.
+
+    Attributes:
+        ckpt_path: Checkpoint of ``deepfake-mtl fit``.
+        treatments: Degradations to try; all by default.
+        out: Folder of the results; by default the run folder of the checkpoint.
+    """
+
+    _: KW_ONLY
+    ckpt_path: Path
+    treatments: Sequence[Annotated[str, tuple(TREATMENTS)]] = ()
+    out: Path | None = None
 
 
-def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
+def run(arguments: Arguments, options: OtherOptions) -> int:
     """Run the command."""
+    test_on = option(options, "--data.test_on")
     folder = arguments.out or arguments.ckpt_path.parent.parent
-    words = [*options, f"--ckpt_path={arguments.ckpt_path}", f"--trainer.default_root_dir={folder}"]
-    if arguments.test_on is not None:
-        words.append(f"--data.test_on={arguments.test_on}")
+    words = [
+        *options,
+        f"--ckpt_path={arguments.ckpt_path}",
+        f"--trainer.default_root_dir={folder}",
+    ]
 
     def test(degradation: str | None) -> dict[str, Any]:
         more = [] if degradation is None else [f"--data.degradation={degradation}"]
-        if not is_tested(folder, arguments.test_on, degradation):
+        if not is_tested(folder, test_on, degradation):
             from deepfake_mtl.training.command import run_trainer_command
 
             run_trainer_command(["test", *words, *more])
-        place = results_folder(folder, arguments.test_on, degradation)
+        place = results_folder(folder, test_on, degradation)
         return _read(place, arguments.ckpt_path)
 
     untreated = test(None)
     size = untreated["config"]["data"]["size"]
     points = [_point(_UNTREATED, 0.0, "", untreated)]
-    for name in arguments.treatments:
+    for name in arguments.treatments or TREATMENTS:
         treatment = TREATMENTS[name]
         for strength in treatment.strengths:
             if name == "downscale" and strength >= size:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace, options: Sequence[str]) -> int:
             results = test(f"{name}:{strength:g}")
             points.append(_point(name, strength, treatment.unit, results))
     content = {"schema_version": ROBUSTNESS_VERSION, "points": points}
-    place = results_folder(folder, arguments.test_on, None)
+    place = results_folder(folder, test_on, None)
     path = write_whole(place / ROBUSTNESS, json.dumps(content, indent=2) + "\n")
     _show(points)
     print(f"All figures are in {path}")
@@ -90,7 +91,7 @@ def _read(place: Path, checkpoint: Path) -> dict[str, Any]:
     if Path(results["checkpoint"] or "").resolve() != checkpoint.resolve():
         raise ConfigurationError(
             f"{place / RESULTS}: is of the checkpoint {results['checkpoint']}, not of "
-            f"{checkpoint}: choose another folder with --out, or delete this one"
+            f"{checkpoint}: choose another folder with `out`, or delete this one"
         )
     return results
 

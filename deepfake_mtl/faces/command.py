@@ -6,14 +6,16 @@ missing, show no usable face or cannot be read are listed with the reason in rep
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from deepfake_mtl.data.corpora import CORPORA, FaceForensics, open_corpus
+from deepfake_mtl.arguments import Without
+from deepfake_mtl.data.corpora import FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.base import NATIVE
 from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
-from deepfake_mtl.data.store.crop_settings import BOX_SOURCES, CODECS, CropSettings
+from deepfake_mtl.data.missing import OnMissing
+from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.util.machine import usable_cores
 
@@ -23,96 +25,56 @@ if TYPE_CHECKING:
 SHEET: Final = "contact_sheet.png"
 
 _INCOMPLETE: Final = 1
-_DEFAULTS: Final = CropSettings()
+
+_Settings = Annotated[
+    CropSettings, Without(("detector_hash", "detect_every", "tracking", "revision"))
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the corpus")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="STORE", help="folder of the store"
-    )
-    parser.add_argument(
-        "--corpus",
-        default=FaceForensics.name,
-        metavar="NAME",
-        help=f"which corpus it is: {', '.join(CORPORA)}, or the class path of a reader of your own"
-        " (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--compression",
-        choices=(*COMPRESSIONS, NATIVE),
-        help=f"default: c23, or {NATIVE} where the corpus is published in one compression",
-    )
-    parser.add_argument(
-        "--on_missing",
-        choices=("error", "skip"),
-        default="error",
-        help="what to do about videos that a list of the corpus names, or other methods have, and"
-        " that are not there: an error or exit status 1, or to go on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=_DEFAULTS.size,
-        metavar="PX",
-        help="side of a crop (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        default=_DEFAULTS.margin,
-        metavar="M",
-        help="side of the crop over the longer side of the face (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--detector",
-        choices=BOX_SOURCES,
-        default=_DEFAULTS.detector,
-        help="where boxes come from: the network YuNet, files, or the middle of the picture"
-        " (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--detector_model",
-        type=Path,
-        metavar="FILE",
-        help="YuNet's ONNX file; by default from the cache, or downloaded",
-    )
-    parser.add_argument(
-        "--boxes",
-        type=Path,
-        metavar="DIR",
-        help="folder of the files with boxes, for --detector boxes (default: ROOT)",
-    )
-    parser.add_argument(
-        "--codec",
-        choices=CODECS,
-        default=_DEFAULTS.codec,
-        help="small, or exact and fastest (default: %(default)s)",
-    )
-    parser.add_argument("--masks", action="store_true", help="store masks too, where there are any")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=usable_cores(),
-        metavar="W",
-        help="number of processes; makes no difference to the files (default: one a core)",
-    )
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is cropped, and how it is run.
+
+    Attributes:
+        root: Folder of the corpus.
+        out: Folder of the store.
+        corpus: Name of the corpus, or the class path of a reader of your own; an error lists the
+            names.
+        compression: Which compression of it; by default c23, or native where the corpus is
+            published in one compression.
+        on_missing: What to do about videos that a list of the corpus names, or other methods have,
+            and that are not there: an error or exit status 1, or to go on.
+        detector_model: YuNet's ONNX file; by default from the cache, or downloaded.
+        boxes: Folder of the files with boxes, for `detector="boxes"`; by default the corpus.
+        workers: Number of processes, one for each core by default; makes no difference to the
+            files.
+    """
+
+    root: Path
+    _: KW_ONLY
+    out: Path
+    corpus: str = FaceForensics.name
+    compression: Annotated[str | None, (*COMPRESSIONS, NATIVE)] = None
+    on_missing: OnMissing = "error"
+    detector_model: Path | None = None
+    boxes: Path | None = None
+    workers: int | None = None
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments, settings: _Settings) -> int:
     """Run the command; returns 0, or 1 if videos had to be left out or are missing."""
     from deepfake_mtl.data.store.index import FaceStore
     from deepfake_mtl.faces.contact_sheet import contact_sheet
     from deepfake_mtl.faces.outcomes import summarise
     from deepfake_mtl.faces.preparation import prepare
 
-    if arguments.workers < 1:
-        raise ConfigurationError(f"--workers is {arguments.workers}: at least 1")
+    workers = usable_cores() if arguments.workers is None else arguments.workers
+    if workers < 1:
+        raise ConfigurationError(f"workers is {workers}: at least 1")
     corpus = open_corpus(
         arguments.corpus, arguments.root, arguments.compression, on_missing=arguments.on_missing
     )
-    outcomes = prepare(corpus, arguments.out, _source(arguments), arguments.workers)
+    outcomes = prepare(corpus, arguments.out, _source(arguments, settings), workers)
     contact_sheet(FaceStore(arguments.out).index(), arguments.out / SHEET)
     print(f"Look at {arguments.out / SHEET}.")
     print(summarise(arguments.out, outcomes))
@@ -120,26 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
     return _INCOMPLETE if any(each.status in incomplete for each in outcomes) else 0
 
 
-def _source(arguments: argparse.Namespace) -> "CropSource":
+def _source(arguments: Arguments, settings: CropSettings) -> "CropSource":
     from deepfake_mtl.faces.cropping import CropSource
     from deepfake_mtl.faces.detection import find_detector_model
     from deepfake_mtl.faces.tracks import TrackSettings, tracking_of
 
     tracking = TrackSettings()
     model = None
-    if arguments.detector == "yunet":
+    if settings.detector == "yunet":
         model = find_detector_model(arguments.detector_model)
     source = CropSource(
         root=arguments.root,
-        settings=CropSettings(
-            size=arguments.size,
-            margin=arguments.margin,
-            codec=arguments.codec,
-            detector=arguments.detector,
-            detect_every=tracking.step,
-            masks=arguments.masks,
-            tracking=tracking_of(tracking),
-        ),
+        settings=replace(settings, detect_every=tracking.step, tracking=tracking_of(tracking)),
         model=model,
         boxes=arguments.boxes,
     )

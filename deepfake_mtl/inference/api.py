@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -171,7 +170,10 @@ def _setup(
             "step": None if options.clips else options.step or half_a_clip,
             "clips": options.clips,
             "face_detector": None if face_detector is None else face_detector.digest,
-            "limits": asdict(options.limits),
+            "limits": {
+                "megapixels": options.limits.max_megapixels,
+                "hours": options.limits.max_hours,
+            },
             "device": device.type,
             "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         },

@@ -14,24 +14,24 @@ class Limits:
     """Bounds beyond which a video is refused, before it takes memory or hours.
 
     Attributes:
-        megapixels: Size of a frame in millions of pixels; 8K has 33.
-        hours: Length of a video, by its frames and their rate.
+        max_megapixels: Largest size of a frame in millions of pixels; 8K has 33.
+        max_hours: Longest length of a video in hours, by its frames and their rate.
 
     Raises:
         ConfigurationError: A limit is not positive.
     """
 
-    megapixels: float = 40.0
-    hours: float = 12.0
+    max_megapixels: float = 40.0
+    max_hours: float = 12.0
 
     def __post_init__(self) -> None:
-        if not min(self.megapixels, self.hours) > 0:
+        if not min(self.max_megapixels, self.max_hours) > 0:
             raise ConfigurationError(f"{self}: both limits must be greater than 0")
 
     @property
     def pixels(self) -> int:
         """Largest number of pixels in a frame."""
-        return round(self.megapixels * 1e6)
+        return round(self.max_megapixels * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,14 @@ class DetectOptions:
     """How videos are judged.
 
     Attributes:
-        threshold: Probability from which on a face is called fake: ``calibrated`` (on validation
-            videos), or a number from 0 to 1.
-        step: Distance between the starts of overlapping clips in frames; None takes half a clip.
-        clips: Instead of those, number of evenly spread clips, as a test takes; None for
+        threshold: Probability from which on a face is called fake: ``calibrated`` on validation
+            videos, or a number from 0 to 1.
+        step: Distance between the starts of overlapping clips in frames; half a clip by default.
+        clips: Number of clips evenly spread over the video, as a test takes them, instead of
             overlapping ones.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, or as PyTorch has it.
-        detector_model: YuNet's file; None takes it from the cache, or downloads it.
+        device: Device of the network: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or
+            ``cuda:1``; several GPUs take turns.
+        detector_model: YuNet's ONNX file; by default from the cache, or downloaded.
         limits: Bounds beyond which a video is refused.
 
     Raises:

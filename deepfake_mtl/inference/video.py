@@ -87,24 +87,24 @@ def inspect(path: Path, limits: Limits, alive: Callable[[], None] = lambda: None
         width, height = context.width, context.height
         if 0 in (width, height):  # as FFmpeg leaves what is beyond the limit
             raise VideoError(
-                f"{path}: has no frames, or larger ones than {limits.megapixels:g} megapixels: "
-                "raise --max_megapixels if memory allows"
+                f"{path}: has no frames, or larger ones than {limits.max_megapixels:g} megapixels: "
+                "raise `max_megapixels` if memory allows"
             )
         shown = max(width, round(width * pixel_aspect(stream))) * height
         if shown > limits.pixels:
             raise VideoError(
                 f"{path}: has frames of {width}x{height} pixels, {shown / 1e6:.0f} "
-                f"megapixels as shown; at most {limits.megapixels:g} are decoded: raise "
-                "--max_megapixels if memory allows"
+                f"megapixels as shown; at most {limits.max_megapixels:g} are decoded: raise "
+                "`max_megapixels` if memory allows"
             )
         container_name, codec, pixels = container.format.name, context.name, context.pix_fmt
     info = probe(path, limits.pixels, alive)
     fps = info.fps if math.isfinite(info.fps) and info.fps > 0 else None
     seconds = None if fps is None else info.frames / fps
-    if (seconds or info.frames / 25) > 3600 * limits.hours:
+    if (seconds or info.frames / 25) > 3600 * limits.max_hours:
         raise VideoError(
             f"{path}: has {info.frames} frames, {(seconds or info.frames / 25) / 3600:.1f} hours; "
-            f"at most {limits.hours:g} are judged: raise --max_hours, or cut it"
+            f"at most {limits.max_hours:g} are judged: raise `max_hours`, or cut it"
         )
     return VideoFacts(
         path=str(path.absolute()),

@@ -1,14 +1,16 @@
 """What a synthetic world is made of, and the names and sizes that follow from it."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from deepfake_mtl.errors import ConfigurationError
 
 FRAMES_PER_SECOND: Final = 25
 """Frame rate of every video."""
 
-RATE_FACTORS: Final = {"raw": 0, "c23": 23, "c40": 40}
+Compression = Literal["raw", "c23", "c40"]
+
+RATE_FACTORS: Final[dict[Compression, int]] = {"raw": 0, "c23": 23, "c40": 40}
 """The constant rate factor of libx264 that each compression name stands for."""
 
 WORLD_VERSION: Final = 1
@@ -20,9 +22,10 @@ class SyntheticConfig:
     """Everything that the files of a world depend on.
 
     Attributes:
-        identities: Number of people, even (they are paired) and 6 to 1000.
-        seed: Two worlds of the same configuration are equal, byte for byte.
-        compression: ``raw``, ``c23`` or ``c40`` for a rate factor of 0, 23 or 40.
+        identities: Number of people, even (they are paired) and 6 to 1000; each gives one original
+            and four fakes.
+        seed: Seed of all that is drawn; worlds of the same configuration are equal, byte for byte.
+        compression: Name of the compression, for a rate factor of H.264 of 0, 23 or 40.
         size: Side of the square frames in pixels, even and at least 32.
         seconds: Length of every video in seconds, at 25 frames a second.
         test_share: Share of the people who are tested on, up to 0.7; another 14 % are validated on,
@@ -33,9 +36,9 @@ class SyntheticConfig:
         ConfigurationError: If a value is out of range.
     """
 
-    identities: int
+    identities: int = 60
     seed: int = 0
-    compression: str = "c23"
+    compression: Compression = "c23"
     size: int = 128
     seconds: float = 4.0
     test_share: float = 0.14

@@ -22,6 +22,7 @@ from pytorch_lightning.cli import (
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from deepfake_mtl.arguments import HelpFormatter
 from deepfake_mtl.data.datamodule import DeepfakeDataModule
 from deepfake_mtl.data.opening import check_compression
 from deepfake_mtl.data.protocol import data_state
@@ -64,6 +65,14 @@ DEFAULT_RUN: Final = "runs/detector"
 _log = logging.getLogger(__name__)
 
 _NOT_INSTALLED: Final = re.compile(r"Requirement '.+' not met.*|No module named '.+'")
+
+_DESCRIPTIONS: Final = {
+    "fit": "Train a detector with a manipulation held out.",
+    "validate": "Score the validation videos with a checkpoint.",
+    "test": "Test a checkpoint on the held-out and the seen manipulations.",
+    "predict": "Score every video of a corpus with a checkpoint.",
+}
+
 _FROM_CHECKPOINT: Final = ("validate", "test", "predict")
 
 
@@ -96,8 +105,14 @@ class DetectorCLI(LightningCLI):
                 "use_distributed_sampler": False,  # the datamodule shares by itself
             },
             parser_kwargs={
-                "fit": {"description": "Train a detector with a manipulation held out."},
-                "test": {"description": "Test a checkpoint."},
+                "formatter_class": HelpFormatter,  # of the subcommands, too
+            }
+            | {
+                command: {
+                    "description": description,
+                    "usage": f"deepfake-mtl {command} [--config FILE] [--OPTION VALUE ...]",
+                }
+                for command, description in _DESCRIPTIONS.items()
             },
         )
 

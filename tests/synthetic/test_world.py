@@ -1,4 +1,3 @@
-import argparse
 import hashlib
 import json
 import subprocess
@@ -9,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from deepfake_mtl.cli import main
 from deepfake_mtl.data.records import MANIPULATIONS
 from deepfake_mtl.errors import ConfigurationError, CorpusError
 from deepfake_mtl.synthetic import SyntheticConfig, contact_sheet, synthesize
-from deepfake_mtl.synthetic.command import add_arguments, run
 from deepfake_mtl.synthetic.filming import record, shoot
 from deepfake_mtl.synthetic.manipulations import FORGERS
 from deepfake_mtl.synthetic.video import read_video
@@ -164,11 +163,9 @@ def test_folders_of_something_else_are_refused(world, tmp_path):
 
 
 def test_command_line(world, capsys):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     words = f"{world} --identities 6 --seed 3 --size 48 --seconds 0.24 --workers 1"
     before = digests(world)
-    assert run(parser.parse_args(words.split())) == 0
+    assert main(["synthesize", *words.split()]) == 0
     assert digests(world) == before
     assert "30/30" in capsys.readouterr().err
 

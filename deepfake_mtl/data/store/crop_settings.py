@@ -29,8 +29,9 @@ class CropSettings:
     Attributes:
         size: Width and height of a crop in pixels, 16 to 4096.
         margin: Side of the crop over the longer side of the face box.
-        codec: ``jpeg95`` or ``raw``.
-        detector: Where boxes come from: ``yunet``, ``boxes`` (files) or ``center`` (the middle).
+        codec: How frames are stored: ``jpeg95`` is small, ``raw`` is exact and the fastest.
+        detector: Where face boxes come from: the network ``yunet``, files (``boxes``), or the
+            middle of the picture (``center``).
         detector_hash: SHA-256 of the model, or of the boxes; None for ``center``.
         detect_every: Distance of the frames that the detector sees.
         masks: Whether masks are stored where the corpus has them.

@@ -5,27 +5,29 @@ Writes table.md, table.csv, table.tex, report.json and report.html.
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from deepfake_mtl.evaluation.statistics import METRICS
+from deepfake_mtl.evaluation.statistics import MetricName
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument("runs", type=Path, metavar="RUNS", help="folder of a benchmark")
-    parser.add_argument(
-        "--figure",
-        choices=METRICS,
-        default="auc",
-        help="what configurations are compared by, on the held-out tests (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to (default: the folder itself)"
-    )
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is reported.
+
+    Attributes:
+        runs: Folder of a benchmark.
+        figure: What configurations are compared by, on the held-out tests.
+        out: Where the report is written; by default into the folder of the benchmark.
+    """
+
+    runs: Path
+    _: KW_ONLY
+    figure: MetricName = "auc"
+    out: Path | None = None
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Write the report, and say what it says.
 
     Raises:

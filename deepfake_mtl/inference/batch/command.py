@@ -7,133 +7,60 @@ never ends, is an answer, too.
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final
 
+from deepfake_mtl.arguments import Without
 from deepfake_mtl.data.text_files import shown
-from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.inference.batch.inputs import describe_left_out, find_inputs
 from deepfake_mtl.inference.batch.jobs import INDEX, TABLE
 from deepfake_mtl.inference.batch.workers import WorkerSettings
-from deepfake_mtl.inference.options import CALIBRATED, DetectOptions, Limits
+from deepfake_mtl.inference.options import DetectOptions, Limits
 
-_LIMITS: Final = Limits()
 _INTERRUPTED: Final = 130
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument(
-        "videos",
-        type=Path,
-        nargs="+",
-        metavar="VIDEO|FOLDER|LIST",
-        help="video files, folders of them, and .txt files with a path in each line",
-    )
-    parser.add_argument(
-        "--ckpt_path",
-        type=Path,
-        required=True,
-        metavar="X",
-        help="checkpoint of `deepfake-mtl fit`, or folder of `deepfake-mtl export`",
-    )
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="have classes imported of this package, if the checkpoint names some, such as an "
-        "encoder of your own; may be given several times",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("verdicts"),
-        metavar="DIR",
-        help="where answers go (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu, cuda or cuda:1; several GPUs take turns (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--threshold",
-        default=CALIBRATED,
-        metavar="P",
-        help="from which probability on a face is called fake: calibrated on validation videos, or "
-        "a number such as 0.5 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--step",
-        type=int,
-        metavar="FRAMES",
-        help="distance of the starts of overlapping clips (default: half a clip)",
-    )
-    parser.add_argument(
-        "--clips",
-        type=int,
-        metavar="N",
-        help="instead of those, N clips evenly spread over the video, as `deepfake-mtl test` takes",
-    )
-    parser.add_argument("--annotate", action="store_true", help="write annotated videos, too")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="W",
-        help="number of processes, each with a copy of the detector (default: one a core, at most "
-        "8, or two a GPU; no more than videos)",
-    )
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="seconds of computing without progress after which a video is given up "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_megapixels",
-        type=float,
-        default=_LIMITS.megapixels,
-        metavar="MP",
-        help="videos with larger frames are refused (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_hours",
-        type=float,
-        default=_LIMITS.hours,
-        metavar="H",
-        help="longer videos are refused (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--detector_model",
-        type=Path,
-        metavar="FILE",
-        help="YuNet's ONNX file; by default from the cache, or downloaded",
-    )
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is judged, and how it is run.
+
+    Attributes:
+        videos: Video files, folders of them, and .txt files with a path in each line.
+        ckpt_path: Checkpoint of ``deepfake-mtl fit``, or folder of ``deepfake-mtl export``.
+        trust: Package from which classes are imported if the checkpoint names some, such as an
+            encoder of your own; may be given several times.
+        out: Folder where answers are written.
+        annotate: Write annotated videos as well.
+        workers: Number of processes, each with a copy of the detector; by default one a core, at
+            most 8, or two a GPU; no more than videos.
+        patience: Seconds of computing without progress after which a video is given up.
+    """
+
+    videos: Sequence[Path]
+    _: KW_ONLY
+    ckpt_path: Path
+    trust: tuple[str, ...] = ()
+    out: Path = Path("verdicts")
+    annotate: bool = False
+    workers: int | None = None
+    patience: float = 60.0
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(
+    arguments: Arguments, options: Annotated[DetectOptions, Without(("limits",))], limits: Limits
+) -> int:
     """Run the command; returns 0, 1 if a video could not be judged, 130 when interrupted."""
     from deepfake_mtl.inference.batch.run import exit_status, judge_all
 
-    options = DetectOptions(
-        threshold=_threshold(arguments.threshold),
-        step=arguments.step,
-        clips=arguments.clips,
-        device=arguments.device,
-        detector_model=arguments.detector_model,
-        limits=Limits(arguments.max_megapixels, arguments.max_hours),
-    )
     inputs = find_inputs(arguments.videos, arguments.out)
     settings = WorkerSettings(
         arguments.ckpt_path,
-        options,
+        replace(options, limits=limits),
         arguments.workers,
         len(inputs.videos),
-        tuple(arguments.trust),
+        arguments.trust,
         arguments.patience,
     )
     try:
@@ -148,14 +75,3 @@ def run(arguments: argparse.Namespace) -> int:
         f"{shown(arguments.out / INDEX)}"
     )
     return exit_status(verdicts)
-
-
-def _threshold(text: str) -> float | Literal["calibrated"]:
-    if text == CALIBRATED:
-        return CALIBRATED
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"--threshold is {text!r}: {CALIBRATED}, or a number from 0 to 1"
-        ) from error

@@ -202,7 +202,7 @@ class _Worker:
             return self._died(job)
         if self._is_lost():
             seconds = f"{self._patience:g} seconds"
-            reason = f"no frame was done within {seconds}; raise --patience, or convert it"
+            reason = f"no frame was done within {seconds}; raise `patience`, or convert it"
         elif self._ready and private_memory(self.process.pid) > self._own + self._memory:
             reason = f"it takes more than {self._memory / 2**30:.3g} GiB of memory; convert it"
         else:

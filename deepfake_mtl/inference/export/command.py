@@ -6,29 +6,28 @@ traces it. `deepfake-mtl detect` takes it in the place of a checkpoint; no Light
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
 
-import argparse
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command to a parser."""
-    parser.add_argument(
-        "--ckpt_path", type=Path, required=True, metavar="FILE", help="checkpoint of `fit`"
-    )
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="have classes imported of this package, if the checkpoint names some, such as an "
-        "encoder of your own; may be given several times",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="new folder for what is written"
-    )
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What is exported.
+
+    Attributes:
+        ckpt_path: Checkpoint of ``deepfake-mtl fit``.
+        trust: Package from which classes are imported if the checkpoint names some, such as an
+            encoder of your own; may be given several times.
+        out: New folder for what is written.
+    """
+
+    _: KW_ONLY
+    ckpt_path: Path
+    trust: tuple[str, ...] = ()
+    out: Path
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Run the command."""
     from deepfake_mtl.inference.export.folder import PROGRAM, export_detector
     from deepfake_mtl.inference.loading import load_detector
