@@ -361,7 +361,7 @@ def test_a_contrastive_configuration_without_second_views(
     tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = fit_words(tiny_corpus, tmp_path, "--data.second_view=none", losses="binary_con")
-    assert "set --data.second_view same_clip or other_clip" in error_of(words, capsys)
+    assert "set --data.second_view to same_clip or other_clip" in error_of(words, capsys)
 
 
 @pytest.mark.slow

@@ -298,7 +298,7 @@ def test_what_would_do_nothing_is_refused(tmp_path: Path) -> None:
             trainer(tmp_path, **options).fit(model, loader(LABELS, views=views))
         return str(error.value)
 
-    assert "--data.second_view" in message(detector("ce con"), views=1)
+    assert "`second_view`" in message(detector("ce con"), views=1)
     assert "does nothing on one rank" in message(detector(norm=True, moco=remedy("shuffle")))
     assert "does nothing on one rank" in message(detector(norm=True, moco=remedy("sync")))
     assert "no task is contrastive" in message(detector("ce", moco=remedy("shuffle")))

@@ -128,7 +128,7 @@ def test_sigterm_to_all_processes_saves_and_says_how_to_go_on(
     said = output_of(process)
     assert process.returncode == 128 + signal.SIGTERM, said
     step = last_of(run)["global_step"]
-    assert f"SIGTERM: stopped after step {step}; --ckpt_path {run}" in said
+    assert f"SIGTERM: stopped after step {step}; go on from there with ckpt_path {run}" in said
     assert "Traceback" not in said
 
 

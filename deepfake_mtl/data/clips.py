@@ -121,7 +121,7 @@ def _header(path: Path) -> Header:
 
 
 def _describe_failures(failures: Sequence[str]) -> str:
-    remedy = "replace the file, or go on without it with --data.on_corrupt skip"
+    remedy = 'replace the file, or go on without it with `on_corrupt="skip"`'
     if len(failures) == 1:
         return f"{failures[0]} ({remedy})"
     return "\n".join([f"{len(failures)} videos cannot be read; {remedy}:", *failures])

@@ -181,8 +181,8 @@ class DeepfakeDataModule(ClipLoaders):
         compare_checkpoints(self.trainer, partial(DeepfakeDataModule.load_state_dict, self))
         if self.test_on is not None and stage != "test":
             raise ConfigurationError(
-                f"data.test_on is {self.test_on}, but it is for tests alone: leave it out, or name "
-                "the corpus by data.root"
+                f"`test_on` is {self.test_on}, but it is for tests alone: leave it out, or name "
+                "the corpus by `root`"
             )
         if stage == "predict":
             self._prepare("predict", self._find_corpus().index())
@@ -276,7 +276,7 @@ class DeepfakeDataModule(ClipLoaders):
             raise CheckpointError(
                 "the checkpoint was trained with other lists of identities than those in "
                 f"{self._splits_origin()}: it may have seen the people that it is tested on. Name "
-                "the lists that it was trained with by --data.splits (and --data.split_seed)"
+                "the lists that it was trained with by `splits` (and `split_seed`)"
             )
         if self._corpus is not None and not self.allow_other_crops:
             check_crops(state_dict.get("crops"), self._crops())

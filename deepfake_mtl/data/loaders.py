@@ -110,8 +110,8 @@ class ClipLoaders(pl.LightningDataModule):
         if len(sampler) < self.batch_size:
             raise ConfigurationError(
                 f"an epoch has {len(sampler)} training clips for each device, fewer than a batch: "
-                f"set --data.batch_size to at most {len(sampler)} (it is {self.batch_size}), or "
-                "raise --data.train_clips_per_video"
+                f"set `batch_size` to at most {len(sampler)} (it is {self.batch_size}), or "
+                "raise `train_clips_per_video`"
             )
         if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
             draws = ShardSampler(list(sampler))

@@ -75,12 +75,12 @@ def check_crops(trained: Mapping[str, Any] | None, own: Mapping[str, Any] | None
         return
     if trained is None or own is None:
         on, of = ("whole frames", "face crops") if trained is None else ("face crops", "frames")
-        difference = f"on {on}, but --data.root holds {of}"
+        difference = f"on {on}, but `root` holds {of}"
     else:
         there = CropSettings.from_dict(trained)
         here = CropSettings.from_dict(own)
         difference = f"on crops made otherwise: {describe_difference(there.flat(), here.flat())}"
     raise CheckpointError(
         f"the checkpoint was trained {difference}. Its metrics would mislead: prepare a store as "
-        "that was, or insist with --data.allow_other_crops true"
+        "that was, or insist with `allow_other_crops=true`"
     )

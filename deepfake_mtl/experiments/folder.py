@@ -107,7 +107,7 @@ def save_plan(folder: Path, plan: Plan, base: Base, command: str) -> None:
         if differing:
             raise ConfigurationError(
                 f"{path}: is the plan of another benchmark: {'; '.join(differing)}. Give the same "
-                "configuration and options to go on with it, or choose another folder with --out"
+                "configuration and options to go on with it, or choose another folder with `out`"
             )
         for axis, values in earlier["axes"].items():
             axes[axis] = [*values, *(each for each in axes[axis] if each not in values)]
@@ -138,7 +138,7 @@ def read_plan(folder: Path) -> PlanContent:
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{folder}: is not the folder of a benchmark, since it has no {PLAN}; `deepfake-mtl "
-            "benchmark --out` makes one"
+            "benchmark` makes one"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error}); restore it") from error

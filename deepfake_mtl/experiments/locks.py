@@ -74,7 +74,7 @@ def _lock(path: Path) -> Iterator[None]:
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise ConfigurationError(
-            f"{path}: cannot be locked ({error}); choose a folder on another disk with --out"
+            f"{path}: cannot be locked ({error}); choose a folder on another disk with `out`"
         ) from error
     try:
         yield

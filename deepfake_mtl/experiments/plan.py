@@ -155,7 +155,7 @@ def take_shard(runs: Sequence[Run], shard: str) -> tuple[Run, ...]:
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
     index, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= index <= count:
-        raise ConfigurationError(f"--shard is {shard}: expected I/N, with I from 1 to N")
+        raise ConfigurationError(f"`shard` is {shard}: expected I/N, with I from 1 to N")
     return tuple(runs[index - 1 :: count])
 
 

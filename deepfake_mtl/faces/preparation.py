@@ -153,7 +153,7 @@ def _run(jobs: Sequence[CropJob], source: CropSource, workers: int) -> Iterator[
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a process that crops died, as one does that the system kills for want of memory. "
-                "Run the same command again to go on; with fewer --workers it needs less memory"
+                "Run the same command again to go on; with fewer `workers` it needs less memory"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -225,6 +225,6 @@ def _check_disk(out: Path, records: Iterable[VideoRecord], source: CropSource) -
     if needed > disk.free - _SPARE * disk.total:
         raise ConfigurationError(
             f"{out}: the store needs about {needed / 1e9:.1f} GB more, but only "
-            f"{disk.free / 1e9:.1f} GB of the disk are free: choose another disk with --out, a "
-            "smaller --size, or --codec jpeg95"
+            f"{disk.free / 1e9:.1f} GB of the disk are free: choose another disk with `out`, a "
+            'smaller `size`, or `codec="jpeg95"`'
         )

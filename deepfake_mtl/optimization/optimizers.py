@@ -229,8 +229,8 @@ def _factor(schedule: str, warmup_steps: int, steps: float) -> Callable[[int], f
         )
     if schedule == "cosine" and math.isinf(steps):
         raise ConfigurationError(
-            "a cosine schedule needs an end: set --trainer.max_epochs or --trainer.max_steps, "
-            "or --model.schedule constant"
+            "a cosine schedule needs an end: set `max_epochs` or `max_steps`, "
+            'or `schedule="constant"`'
         )
 
     def factor(step: int) -> float:

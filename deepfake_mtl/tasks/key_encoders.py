@@ -53,8 +53,8 @@ class KeyEncoders(nn.ModuleDict):
             return Features(encoder(batch["clip"]))
         if "second_clip" not in batch:
             raise ConfigurationError(
-                "a contrastive task needs two views of each clip: set --data.second_view "
-                "same_clip or other_clip"
+                "a contrastive task needs two views of each clip: set `second_view` to same_clip "
+                "or other_clip"
             )
         second = encoder(batch["second_clip"]) if self.moco.symmetric else None
         return Features(

@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_locked_is_named(
 
     monkeypatch.setattr(locks.FileLock, "acquire", refuse)
     with (
-        pytest.raises(ConfigurationError, match="another disk with --out"),
+        pytest.raises(ConfigurationError, match="another disk with `out`"),
         locks.own_run(tmp_path),
     ):
         pass

@@ -49,7 +49,7 @@ def test_shards_share_all_runs_among_them(count: int) -> None:
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_a_shard_that_is_none(shard: str) -> None:
-    with pytest.raises(ConfigurationError, match="--shard is"):
+    with pytest.raises(ConfigurationError, match="`shard` is"):
         take_shard(make_plan(TABLE).runs, shard)
 
 

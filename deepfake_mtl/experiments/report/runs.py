@@ -173,7 +173,7 @@ def read_benchmark(folder: Path) -> Benchmark:
         return Benchmark(folder, str(plan.get("command", "")), axes, runs)
     except FileNotFoundError:
         raise DeepfakeMTLError(
-            f"{path}: no such file; name the folder that `deepfake-mtl benchmark --out` wrote"
+            f"{path}: no such file; name a folder that `deepfake-mtl benchmark` wrote"
         ) from None
     except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
         raise DeepfakeMTLError(

@@ -170,7 +170,7 @@ class LastCheckpoint(FolderLock, Checkpoint):
             "%s: stopped after step %d%s",
             signal.Signals(signum).name,
             trainer.global_step,
-            f"; --ckpt_path {path} goes on from there" if path.is_file() else "",
+            f"; go on from there with ckpt_path {path}" if path.is_file() else "",
         )
         raise SIGTERMException(128 + signum)
 

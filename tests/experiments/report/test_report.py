@@ -217,7 +217,7 @@ def test_results_of_another_fold_are_not_taken(tmp_path):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (None, "plan.json: no such file; name the folder that `deepfake-mtl benchmark --out`"),
+        (None, "plan.json: no such file; name a folder that `deepfake-mtl benchmark`"),
         ("[]", "cannot be read as the plan"),
         ('{"schema_version": 7}', "has schema version 7"),
         ('{"schema_version": 1, "axes": {}}', "cannot be read as the plan"),
