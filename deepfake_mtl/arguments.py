@@ -14,6 +14,8 @@ from deepfake_mtl.errors import ConfigurationError
 PARAMETER: Final = re.compile(r"(?<!`)`(\w+)(?:=\"?([^`\"]*)\"?)?`(?!`)")
 """A parameter in a text, with its value if there is one: ```on_missing="skip"```."""
 
+_NO_DEFAULT: Final = re.compile(r" \(default: (?:null|\[\])\)|, default: (?:null|\[\])(?=\)$)")
+
 
 @dataclass(frozen=True, slots=True)
 class Without:
@@ -41,7 +43,7 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
     def _expand_help(self, action: argparse.Action) -> str:
         text = re.sub(r"<class '([\w.]+)'>", r"\1", super()._expand_help(action))
-        return _without_markup(text)
+        return _without_markup(_NO_DEFAULT.sub("", text))
 
 
 class Command:
@@ -186,8 +188,7 @@ def _options(kind: type, marks: Sequence[object]) -> Iterator[_Option]:
         elif required:
             settings["required"] = True
         else:
-            several = isinstance(field.default, tuple)
-            settings["default"] = list(field.default) if several else field.default
+            settings["default"] = [] if field.default == () else field.default
         yield _Option(field.name, texts[field.name], is_word, settings)
 
 

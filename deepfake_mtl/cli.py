@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from deepfake_mtl import __version__
 from deepfake_mtl.errors import DeepfakeMTLError
+from deepfake_mtl.training.words import TRAINER_COMMANDS
 
 if TYPE_CHECKING:
     from deepfake_mtl.arguments import Command
@@ -19,45 +20,35 @@ if TYPE_CHECKING:
 # albumentations would ask the network for a newer release whenever it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-_TRAINER_COMMANDS: Final = {
-    "fit": "train a detector with a manipulation held out",
-    "validate": "score the validation videos with a checkpoint",
-    "test": "test a checkpoint on the held-out and the seen manipulations",
-    "predict": "score every video of a corpus with a checkpoint",
+
+_COMMANDS: Final = {
+    "demo": "synthesize, fit, test, and a page of results",
+    "synthesize": "write a synthetic corpus",
+    "prepare": "crop the faces of a corpus into a store",
+    **TRAINER_COMMANDS,
+    "robustness": "test a checkpoint on degraded videos",
+    "benchmark": "fit and test every configuration and fold",
+    "report": "tables and a page of a benchmark",
+    "detect": "judge videos: real or fake, face by face",
+    "export": "turn a checkpoint into a folder to hand out",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Tool:
-    """A subcommand with a parser of its own.
-
-    Its module is imported when the command is named. It may import only what its options need, so
-    that ``--help`` answers at once; its function ``run`` imports the rest. The dataclasses that
-    ``run`` takes are its options, the docstring of the module is its help.
-    """
-
-    module: str
-    help: str
-
+"""All subcommands, in the order of their use, and what they do."""
 
 _TOOLS: Final = {
-    "synthesize": _Tool("deepfake_mtl.synthetic.command", "write a synthetic corpus"),
-    "prepare": _Tool("deepfake_mtl.faces.command", "crop the faces of a corpus into a store"),
-    "benchmark": _Tool(
-        "deepfake_mtl.experiments.command", "fit and test every configuration and fold"
-    ),
-    "robustness": _Tool(
-        "deepfake_mtl.experiments.robustness", "test a checkpoint on degraded videos"
-    ),
-    "report": _Tool("deepfake_mtl.experiments.report.command", "tables and a page of a benchmark"),
-    "detect": _Tool(
-        "deepfake_mtl.inference.batch.command", "judge videos: real or fake, face by face"
-    ),
-    "export": _Tool(
-        "deepfake_mtl.inference.export.command", "turn a checkpoint into a folder to hand out"
-    ),
-    "demo": _Tool("deepfake_mtl.experiments.demo", "synthesize, fit, test, and a page of results"),
+    "demo": "deepfake_mtl.experiments.demo",
+    "synthesize": "deepfake_mtl.synthetic.command",
+    "prepare": "deepfake_mtl.faces.command",
+    "robustness": "deepfake_mtl.experiments.robustness",
+    "benchmark": "deepfake_mtl.experiments.command",
+    "report": "deepfake_mtl.experiments.report.command",
+    "detect": "deepfake_mtl.inference.batch.command",
+    "export": "deepfake_mtl.inference.export.command",
 }
+"""Modules of the subcommands that are not Lightning's, each imported when it is named.
+
+The dataclasses that its function ``run`` takes are the options, its docstring is the help. It
+imports only what these need, so that ``--help`` answers at once; ``run`` imports the rest.
+"""
 
 _ERROR_STATUS: Final = 2
 
@@ -110,7 +101,7 @@ def _with_underscores(words: Sequence[str]) -> list[str]:
 def _dispatch(words: Sequence[str]) -> int:
     if words and words[0] in _TOOLS:
         return _command(words[0])(words[1:])
-    if words and words[0] in _TRAINER_COMMANDS:
+    if words and words[0] in TRAINER_COMMANDS:
         # Seconds of importing that --help and the tools do without.
         from deepfake_mtl.training.command import run_trainer_command  # noqa: PLC0415
 
@@ -123,20 +114,20 @@ def _dispatch(words: Sequence[str]) -> int:
 def _command(name: str) -> "Command":
     from deepfake_mtl.arguments import Command  # noqa: PLC0415 (a quarter of a second)
 
-    tool = import_module(_TOOLS[name].module)
+    tool = import_module(_TOOLS[name])
     return Command(name, tool.run, tool.__doc__ or "")
 
 
 def _overview() -> argparse.ArgumentParser:
-    commands = {**{name: tool.help for name, tool in _TOOLS.items()}, **_TRAINER_COMMANDS}
     parser = argparse.ArgumentParser(
         prog="deepfake-mtl",
         description="Deepfake detection that generalises to unseen manipulations.",
-        epilog="deepfake-mtl COMMAND --help tells about a command.",
+        epilog="deepfake-mtl COMMAND --help tells about a command; begin with deepfake-mtl demo.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, description in commands.items():
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, description in _COMMANDS.items():
         subcommands.add_parser(name, help=description)
     return parser
 
@@ -151,7 +142,7 @@ def _in_options(words: Sequence[str], message: str) -> str:
     from deepfake_mtl.arguments import in_options  # noqa: PLC0415 (a quarter of a second)
 
     spelled: dict[str, str] = {}
-    passes_on = words[0] in _TRAINER_COMMANDS
+    passes_on = words[0] in TRAINER_COMMANDS
     if words[0] in _TOOLS:
         command = _command(words[0])
         spelled, passes_on = command.spelled, command.passes_on

@@ -9,9 +9,10 @@ import pytest
 
 from deepfake_mtl import cli
 from deepfake_mtl.cli import main
+from deepfake_mtl.training.words import TRAINER_COMMANDS
 
 OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w.-]*")
-COMMANDS = [*cli._TOOLS, *cli._TRAINER_COMMANDS]
+COMMANDS = [*cli._TOOLS, *TRAINER_COMMANDS]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -57,7 +57,13 @@ from deepfake_mtl.training.checkpoints.random_states import RandomStates
 from deepfake_mtl.training.run_config import RunConfig
 from deepfake_mtl.training.run_folder import results_folder
 from deepfake_mtl.training.trainer import DetectorTrainer
-from deepfake_mtl.training.words import check_order, option, replace_option, with_configs_found
+from deepfake_mtl.training.words import (
+    TRAINER_COMMANDS,
+    check_order,
+    option,
+    replace_option,
+    with_configs_found,
+)
 
 DEFAULT_RUN: Final = "runs/detector"
 
@@ -65,13 +71,6 @@ DEFAULT_RUN: Final = "runs/detector"
 _log = logging.getLogger(__name__)
 
 _NOT_INSTALLED: Final = re.compile(r"Requirement '.+' not met.*|No module named '.+'")
-
-_DESCRIPTIONS: Final = {
-    "fit": "Train a detector with a manipulation held out.",
-    "validate": "Score the validation videos with a checkpoint.",
-    "test": "Test a checkpoint on the held-out and the seen manipulations.",
-    "predict": "Score every video of a corpus with a checkpoint.",
-}
 
 _FROM_CHECKPOINT: Final = ("validate", "test", "predict")
 
@@ -106,13 +105,7 @@ class DetectorCLI(LightningCLI):
             },
             parser_kwargs={
                 "formatter_class": HelpFormatter,  # of the subcommands, too
-            }
-            | {
-                command: {
-                    "description": description,
-                    "usage": f"deepfake-mtl {command} [--config FILE] [--OPTION VALUE ...]",
-                }
-                for command, description in _DESCRIPTIONS.items()
+                **{command: _texts(command) for command in TRAINER_COMMANDS},
             },
         )
 
@@ -335,6 +328,19 @@ def _missing_package(error: BaseException | None) -> str | None:
         error = error.__cause__ or error.__context__
     reason = told[0] if error is None and told else str(error or "")
     return " ".join(reason.split()) or None
+
+
+def _texts(command: str) -> dict[str, str]:
+    """Return what the help of a subcommand begins with."""
+    needed = (
+        "--ckpt_path FILE"
+        if command in _FROM_CHECKPOINT
+        else "--config FILE ... --data.root FOLDER --data.held_out MANIPULATION"
+    )
+    return {
+        "description": f"{TRAINER_COMMANDS[command].capitalize()}.",
+        "usage": f"deepfake-mtl {command} {needed} [--OPTION VALUE ...]",
+    }
 
 
 def _checkpoints_folder(run: str) -> str:

@@ -11,7 +11,9 @@ from deepfake_mtl.training.callbacks.progress import CalmProgressBar
 
 
 class DetectorTrainer(Trainer):
-    """Lightning's, whose precision may be measured, and whose limits tell 1 (one) from 1.0 (all).
+    """Devices, length and precision of a training: Lightning's Trainer.
+
+    Its precision may be measured, and its limits tell 1 (one batch) from 1.0 (all of them).
 
     Which of int and float comes first in an annotation of typing's Optional depends on what was
     imported before, and the command line takes the first that fits.

@@ -1,9 +1,18 @@
 """The words of a command line, before a parser sees them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.training.configuration import find_config
+
+TRAINER_COMMANDS: Final = {
+    "fit": "train a detector with a manipulation held out",
+    "validate": "score the validation videos with a checkpoint",
+    "test": "test a checkpoint on the held-out and the seen manipulations",
+    "predict": "score every video of a corpus with a checkpoint",
+}
+"""Lightning's subcommands, and what they do."""
 
 
 def check_order(words: Sequence[str]) -> None:
