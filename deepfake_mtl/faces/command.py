@@ -1,7 +1,8 @@
 """Crop the faces out of a corpus of videos, once, into a store that training reads fast.
 
 An interrupted run is finished by the same command; a finished one does nothing. Videos that are
-missing, show no usable face or cannot be read are listed with the reason in report.csv.
+missing, show no usable face or cannot be read are listed with the reason in report.csv. With
+--verify a store that is there is checked, and nothing is cropped.
 """
 
 # ruff: noqa: PLC0415 (what --help does without takes seconds to import: `run` imports it)
@@ -36,8 +37,10 @@ class Arguments:
     """What is cropped, and how it is run.
 
     Attributes:
-        root: Folder of the corpus.
-        out: Folder of the store.
+        root: Folder of the corpus; with `verify`, of the store.
+        out: Folder of the store that is made.
+        verify: Whether to compare all checksums of a store that is there, and to decode every frame
+            and mask, in the place of cropping: one line for each damaged video, and exit status 1.
         corpus: Name of the corpus, or the class path of a reader of your own; an error lists the
             names.
         compression: Which compression of it; by default c23, or native where the corpus is
@@ -52,7 +55,8 @@ class Arguments:
 
     root: Path
     _: KW_ONLY
-    out: Path
+    out: Path | None = None
+    verify: bool = False
     corpus: str = FaceForensics.name
     compression: Annotated[str | None, (*COMPRESSIONS, NATIVE)] = None
     on_missing: OnMissing = "error"
@@ -62,7 +66,7 @@ class Arguments:
 
 
 def run(arguments: Arguments, settings: _Settings) -> int:
-    """Run the command; returns 0, or 1 if videos had to be left out or are missing."""
+    """Run the command; returns 0, or 1 if videos are damaged, had to be left out or are missing."""
     from deepfake_mtl.data.store.index import FaceStore
     from deepfake_mtl.faces.contact_sheet import contact_sheet
     from deepfake_mtl.faces.outcomes import summarise
@@ -71,13 +75,20 @@ def run(arguments: Arguments, settings: _Settings) -> int:
     workers = usable_cores() if arguments.workers is None else arguments.workers
     if workers < 1:
         raise ConfigurationError(f"workers is {workers}: at least 1")
+    if arguments.verify:
+        damage = FaceStore(arguments.root).find_damage(workers)
+        print("\n".join([*damage, f"{len(damage) or 'nothing'} damaged in {arguments.root}"]))
+        return _INCOMPLETE if damage else 0
+    out = arguments.out
+    if out is None:
+        raise ConfigurationError("`out` is required, but not given: name the folder of the store")
     corpus = open_corpus(
         arguments.corpus, arguments.root, arguments.compression, on_missing=arguments.on_missing
     )
-    outcomes = prepare(corpus, arguments.out, _source(arguments, settings), workers)
-    contact_sheet(FaceStore(arguments.out).index(), arguments.out / SHEET)
-    print(f"Look at {arguments.out / SHEET}.")
-    print(summarise(arguments.out, outcomes))
+    outcomes = prepare(corpus, out, _source(arguments, settings), workers)
+    contact_sheet(FaceStore(out).index(), out / SHEET)
+    print(f"Look at {out / SHEET}.")
+    print(summarise(out, outcomes))
     incomplete = {"left out"} | ({"missing"} if arguments.on_missing == "error" else set())
     return _INCOMPLETE if any(each.status in incomplete for each in outcomes) else 0
 

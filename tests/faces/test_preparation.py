@@ -293,3 +293,25 @@ def test_videos_without_a_face_are_left_out(
     assert "report.csv" in capsys.readouterr().err
     reasons = {row["reason"].split(": ", 1)[1] for row in report(out).values()}
     assert any(reason.startswith("no usable face") for reason in reasons)
+
+
+def test_a_store_is_verified_without_its_corpus(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    assert main(["prepare", str(copy), "--verify"]) == 0
+    assert capsys.readouterr().out == f"nothing damaged in {copy}\n"
+    damaged = sorted(copy.rglob("*.crops"))[3:5]
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        content[200] ^= 1
+        path.write_bytes(content)
+    assert main(["prepare", str(copy), "--verify"]) == 1
+    first, second, last = capsys.readouterr().out.splitlines()
+    for path, line in zip(damaged, (first, second), strict=True):
+        assert line.startswith(f"{path}: frame 0 of 24 is damaged")
+    assert last == f"2 damaged in {copy}"
+    for words in ([str(tmp_path / "nowhere"), "--verify"], [str(copy)]):
+        assert main(["prepare", *words]) == 2
+    assert "nowhere: no store of face crops" in (error := capsys.readouterr().err)
+    assert "--out is required, but not given" in error
