@@ -15,7 +15,7 @@ from deepfake_mtl.data.checkpoint_state import compare_checkpoints
 from deepfake_mtl.data.clips import OnCorrupt, ProbedVideos, SecondView, probe_videos
 from deepfake_mtl.data.contract import FoldContract
 from deepfake_mtl.data.corpora import Corpus
-from deepfake_mtl.data.corpora.faceforensics_tree import Compression
+from deepfake_mtl.data.corpora.faceforensics import Compression
 from deepfake_mtl.data.dataset_statistics import describe_training
 from deepfake_mtl.data.loaders import ClipLoaders, Stage
 from deepfake_mtl.data.loading import EpochPlace

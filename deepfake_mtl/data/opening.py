@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake_mtl.data.corpora import CORPORA, Corpus, FaceForensics, find_reader
-from deepfake_mtl.data.corpora.faceforensics_tree import Compression
+from deepfake_mtl.data.corpora.faceforensics import Compression
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.store.crop_settings import CropSettings, describe_difference
 from deepfake_mtl.data.store.folder import is_store, read_store

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from deepfake_mtl.arguments import Without
 from deepfake_mtl.data.corpora import FaceForensics, open_corpus
 from deepfake_mtl.data.corpora.base import NATIVE
-from deepfake_mtl.data.corpora.faceforensics_tree import COMPRESSIONS
+from deepfake_mtl.data.corpora.faceforensics import COMPRESSIONS
 from deepfake_mtl.data.missing import OnMissing
 from deepfake_mtl.data.store.crop_settings import CropSettings
 from deepfake_mtl.errors import ConfigurationError

@@ -2,7 +2,7 @@
 
 import re
 
-from deepfake_mtl.data.corpora.faceforensics_tree import FaceForensicsTree
+from deepfake_mtl.data.corpora.faceforensics import FaceForensicsTree
 from deepfake_mtl.data.records import VideoRecord
 
 
