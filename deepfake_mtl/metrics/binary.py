@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deepfake_mtl.errors import DeepfakeMTLError
 from deepfake_mtl.metrics.alarms import count_alarms
+from deepfake_mtl.metrics.scores import check_shapes
 
 _ROUNDING = 1e-3
 
@@ -285,11 +286,7 @@ def binary_report(
 def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return scores as float64 and labels as bool, on the CPU: not every device has float64."""
     scores, labels = scores.detach().cpu().double(), labels.detach().cpu()
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f"scores and labels must be of one shape [N]; "
-            f"they are {tuple(scores.shape)} and {tuple(labels.shape)}"
-        )
+    check_shapes(scores=scores, labels=labels)
     unusable = int((~scores.isfinite()).sum())
     if unusable:
         raise DeepfakeMTLError(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from deepfake_mtl.metrics.scores import check_shapes
+
 
 def recall_by_method(
     scores: Tensor, labels: Tensor, methods: Sequence[str], threshold: float = 0.5
@@ -31,11 +33,7 @@ def recall_by_method(
         >>> recall_by_method(scores, labels, ["original", "Deepfakes", "FaceSwap"])
         {'original': 0.5, 'Deepfakes': 0.5, 'FaceSwap': None}
     """
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f"scores and labels must be of one shape [N]; "
-            f"they are {tuple(scores.shape)} and {tuple(labels.shape)}"
-        )
+    check_shapes(scores=scores, labels=labels)
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(methods):
         raise ValueError(f"labels must be in [0, {len(methods)})")
     # In float64, or a threshold between two float32 scores would be rounded onto one of them.
@@ -69,11 +67,7 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
         tensor([[1, 1],
                 [0, 1]])
     """
-    if labels.ndim != 1 or labels.shape != predictions.shape:
-        raise ValueError(
-            "labels and predictions must be of one shape [N]; "
-            f"they are {tuple(labels.shape)} and {tuple(predictions.shape)}"
-        )
+    check_shapes(labels=labels, predictions=predictions)
     both = torch.cat([labels, predictions])
     if len(both) and not 0 <= int(both.min()) <= int(both.max()) < num_classes:
         raise ValueError(f"labels and predictions must be in [0, {num_classes})")

@@ -9,6 +9,21 @@ _REAL: Final = ("real", "original")
 """Names of classes that stand for what is real."""
 
 
+def check_shapes(**tensors: Tensor) -> None:
+    """Refuse tensors that are not all of one shape [N].
+
+    Args:
+        **tensors: Tensors by the names that messages give them.
+
+    Raises:
+        ValueError: Shapes disagree.
+    """
+    shapes = [tuple(tensor.shape) for tensor in tensors.values()]
+    if len(shapes[0]) != 1 or len(set(shapes)) > 1:
+        names, found = " and ".join(tensors), " and ".join(map(str, shapes))
+        raise ValueError(f"{names} must be of one shape [N]; they are {found}")
+
+
 def fake_probability(probabilities: Tensor) -> Tensor:
     """Return the probability of fake: that of every class but the first, which is what is real.
 

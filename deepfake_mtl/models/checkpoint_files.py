@@ -53,7 +53,7 @@ def read_state_dict(path: Path) -> dict[str, object]:
         CheckpointError: There is no such file, it cannot be read, holds Python objects that only
             code can bring back, or no state dict.
     """
-    content = _load(path)
+    content = _load(path, mmap=False)
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -75,27 +75,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: It cannot be read, or is something else.
     """
-    try:
-        if not is_zipfile(path):
-            raise CheckpointError(
-                f"{path}: cannot be read as a checkpoint: it is none, or was cut short; name a "
-                ".ckpt file of `deepfake-mtl fit`"
-            )
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except _UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    if path.is_file() and not is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint: it is none, or was cut short; name a .ckpt "
+            "file of `deepfake-mtl fit`"
+        )
+    content = _load(path, mmap=True)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, and is not a checkpoint")
     return content
 
 
-def _load(path: Path) -> object:
+def _load(path: Path, *, mmap: bool) -> object:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint file {path}")
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except _UNREADABLE as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused or "legacy .tar format" in str(error):

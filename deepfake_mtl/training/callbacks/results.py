@@ -75,7 +75,7 @@ class ResultsWriter(Callback):
             return
         datamodule, detector = datamodule_of(trainer), detector_of(pl_module)
         predictions = detector.test_predictions
-        results = self._results(trainer, datamodule, detector)
+        results = self._results(trainer, detector)
         folder = self.place_of_test(trainer)
         write_predictions(folder, predictions)
         write_results(folder, results)
@@ -133,16 +133,11 @@ class ResultsWriter(Callback):
             "config": dict(self._config),
         }
 
-    def _results(
-        self,
-        trainer: pl.Trainer,
-        datamodule: DeepfakeDataModule,
-        detector: Detector,
-    ) -> Results:
+    def _results(self, trainer: pl.Trainer, detector: Detector) -> Results:
         if detector.test_metrics is None:
             raise TypeError("ResultsWriter needs the metrics of a test")
         predictions = detector.test_predictions
-        report = datamodule.report()
+        report = datamodule_of(trainer).report()
         counts: Counts = {"missing": report.missing, "corrupt": self._corrupt}
         for split in SPLIT_NAMES:
             if methods := report.counts.get(split):
