@@ -94,7 +94,7 @@ class ContrastiveTask(Task):
             "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),
             "nearest_key_accuracy": nearest_key_accuracy(queries, labels, *stored),
         }
-        return TaskStep(loss, functional.cross_entropy(logits, labels), metrics)
+        return TaskStep(loss, functional.cross_entropy(logits.float(), labels), metrics)
 
     def predict(self, features: Tensor) -> dict[str, Tensor]:
         """See `Task.predict`."""
@@ -113,7 +113,7 @@ class ContrastiveTask(Task):
 
     def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the loss of the probe; see `Task.validation_metrics`."""
-        return {"probe_loss": functional.cross_entropy(self.probe(features), labels)}
+        return {"probe_loss": functional.cross_entropy(self.probe(features).float(), labels)}
 
     def update_keys(self) -> None:
         """Let the key projection follow; once for each step of the optimizer, after it."""

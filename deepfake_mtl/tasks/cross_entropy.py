@@ -89,8 +89,9 @@ class CrossEntropyTask(Task):
         return {"loss": self._loss(self.head(features), labels)}
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = logits.float()  # on a GPU, autocast would round likelihoods to 16 bits
         if self.loss is not None:
-            loss: Tensor = self.loss(logits.float(), labels)
+            loss: Tensor = self.loss(logits, labels)
             return loss
         return functional.cross_entropy(
             logits, labels, weight=self._class_weights, label_smoothing=self._label_smoothing
