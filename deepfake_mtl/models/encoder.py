@@ -48,6 +48,7 @@ class Encoder(nn.Module, ABC):
     pretrained: ClassVar[Mapping[str, Pretrained]] = {}
     adapters: ClassVar[Sequence[StateDictAdapter]] = ()
     load_report: LoadReport | None = None
+    _memory_format: torch.memory_format = torch.preserve_format
     _compiled: Callable[[Tensor], Tensor] | None = None
     _compiled_shape: torch.Size | None = None
     mean: Tensor
@@ -193,7 +194,8 @@ class Encoder(nn.Module, ABC):
         return state
 
     def _features(self, clip: Tensor) -> Tensor:
-        return self.encode(self.normalize(clip))
+        # Pixels are rearranged while they are uint8: the same bits, a quarter of the bytes moved.
+        return self.encode(self.normalize(clip.to(memory_format=self._memory_format)))
 
     def _adopt(self, norms: NormSettings) -> None:
         self.norms = norms

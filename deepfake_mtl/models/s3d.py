@@ -1,7 +1,7 @@
 """The S3D video encoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.coclr import coclr_adapter
 from deepfake_mtl.models.convolution import use_temporal_convolutions
 from deepfake_mtl.models.encoder import Encoder
+from deepfake_mtl.models.flat import Operators, use_flat_operators
 from deepfake_mtl.models.inflation import identity_norm, identity_over_time, one_frame
 from deepfake_mtl.models.pooling import use_deterministic_pools
 from deepfake_mtl.models.recomputation import recomputed
@@ -158,9 +159,14 @@ class S3D(Encoder):
         recompute_activations: In training, keep the activations between the layers only, and
             compute the others anew in the backward pass: less memory for more time, and the same
             result.
+        operators: What the layers compute with: ``volume``, PyTorch's operators of five dimensions;
+            ``flat_norms``, BatchNorm on views of four dimensions, for which CUDA has more kernels;
+            ``flat``, convolutions and pools as well; or ``flat_padded``, with a fourth, empty
+            channel of the input, too. All but the first need `channels_last` and are slower on
+            CPUs; none changes results beyond rounding.
 
     Raises:
-        ConfigurationError: A number is out of range.
+        ConfigurationError: A number is out of range, or flat operators lack `channels_last`.
         CheckpointError: The weights cannot be had, or do not fit; see `Encoder.start_from`.
     """
 
@@ -180,11 +186,18 @@ class S3D(Encoder):
         temporal_identity: bool = False,
         channels_last: bool = True,
         recompute_activations: bool = False,
+        operators: Operators = "volume",
     ) -> None:
         super().__init__(1024, min_frames=8, min_size=32)
+        if operators not in get_args(Operators) or (operators != "volume" and not channels_last):
+            raise ConfigurationError(
+                f"operators is {operators!r}: choose among {', '.join(get_args(Operators))}, of "
+                "which all but the first need channels_last"
+            )
         self.features: nn.Sequential = s3d(weights=None).features
         use_temporal_convolutions(self.features)
         use_deterministic_pools(self.features)
+        use_flat_operators(self.features, operators)
         for module in self.features.modules():
             if isinstance(module, nn.BatchNorm3d):
                 nn.init.constant_(module.bias, norm_bias)
