@@ -45,6 +45,7 @@ def verdict(switch: str, base: dict[str, float], with_it: dict[str, float]) -> s
 
 def verdicts(steps: dict[str, dict[str, float]]) -> list[str]:
     """Judge each switch, and the goals, by the steps of one size of batch."""
+    steps = {name: figures for name, figures in steps.items() if "seconds" in figures}
     base = steps.get("plain")
     if base is None:
         return []
@@ -82,6 +83,9 @@ def table(parts: dict[str, dict[str, Any]]) -> list[str]:
             continue
         for batch, steps in part["result"].items():
             for step, figures in steps.items():
+                if "error" in figures:
+                    lines.append(f"| {batch} | {step} | {figures['error'][:80]} | |")
+                    continue
                 rate = int(batch) / figures["seconds"]
                 lines.append(f"| {batch} | {step} | {rate:.1f} | {figures.get('gib', 0):.2f} |")
     return [*lines, "", *others]

@@ -221,12 +221,14 @@ def _timed_steps(
         torch.backends.cudnn.benchmark = name == "cuDNN autotuning"
         try:
             step = make(batch)
-            figures = {"seconds": setting.seconds(step)}
+            figures: Figures = {"seconds": setting.seconds(step)}
             if setting.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
                 step()
                 figures["gib"] = (torch.cuda.max_memory_allocated() - before) / 2**30
+        except Exception as error:  # noqa: BLE001 (such as too little memory: the others go on)
+            figures = {"error": f"{type(error).__name__}: {error}"}
         finally:
             torch.backends.cudnn.benchmark = False
         found.setdefault(str(batch), {})[name] = figures
