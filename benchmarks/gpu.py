@@ -2,10 +2,11 @@
 
     python benchmarks/gpu.py [--device cuda] [--minutes 25] [--out gpu.json]
 
-It needs torch, torchvision, Lightning and torchmetrics alone. Parts follow one another, what
-matters most first; after each, the file is written whole, so that an interruption loses nothing. A
-part that fails is noted with its error, and one that comes too late is noted as skipped. At the end
-stand a table, and a verdict on each switch. ``--device cpu --small`` tries the script itself.
+It needs torch and torchvision alone, but for the parts that train a detector (configurations,
+resume, one rank), which need what the package needs. Parts follow one another, what matters most
+first; after each, the file is written whole, so that an interruption loses nothing. A part that
+fails is noted with its error, and one that comes too late is noted as skipped. At the end stand a
+table, and a verdict on each switch. ``--device cpu --small`` tries the script itself.
 """
 
 import argparse
