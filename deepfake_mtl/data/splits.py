@@ -148,7 +148,7 @@ def connected_identities(shown: Iterable[Sequence[str]]) -> list[set[str]]:
     groups: dict[str, set[str]] = {}
     for identity in sorted(parents):
         groups.setdefault(root(identity), set()).add(identity)
-    return sorted(groups.values(), key=min)
+    return list(groups.values())
 
 
 def fingerprint(splits: Splits) -> str:

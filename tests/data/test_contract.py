@@ -37,6 +37,20 @@ def test_another_fold_is_refused(held_out: str | list[str]) -> None:
     assert contract.held_out == (() if own == "none" else ("FaceSwap",))
 
 
+@pytest.mark.parametrize(
+    ("trained", "told"),
+    [
+        ([], 'held_out="none"'),
+        (["FaceSwap"], 'held_out="FaceSwap"'),
+        (["FaceSwap", "Face2Face"], "held_out=['Face2Face', 'FaceSwap']"),
+    ],
+)
+def test_a_refused_checkpoint_says_which_fold_to_give(trained: list[str], told: str) -> None:
+    with pytest.raises(CheckpointError) as error:
+        FoldContract("Deepfakes").take_checkpoint(trained)
+    assert f"Give `{told}`" in str(error.value)
+
+
 def test_a_batch_must_not_hold_what_is_held_out() -> None:
     contract = FoldContract(["Deepfakes", "FaceSwap"])
     contract.check_batch(torch.tensor([0, 2, 4, 0]))

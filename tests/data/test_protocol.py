@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -150,6 +151,24 @@ def test_the_state_of_the_data_is_known_by_its_name_then_by_its_parts() -> None:
     for part in state:
         lacking = {name: value for name, value in state.items() if name != part}
         assert data_state({"Mine": lacking, DATA_STATE: None}) is None
+
+
+def test_a_fold_is_said_in_words(records: list[VideoRecord], splits: Splits) -> None:
+    gone = {("original", "002"), ("FaceSwap", "000_001"), ("FaceSwap", "001_000")}
+    fewer = [record for record in records if (record.method, record.name) not in gone]
+    fold = leave_out(fewer, splits, ["Deepfakes", "NeuralTextures"], on_missing="skip")
+    assert fold.describe().splitlines() == [
+        "Held out: Deepfakes, NeuralTextures. Seen: Face2Face, FaceSwap.",
+        "  train  3 original, 4 Face2Face, 2 FaceSwap",
+        "  val    2 original, 2 Face2Face, 2 FaceSwap",
+        "  test   2 original, 2 Deepfakes, 2 Face2Face, 2 FaceSwap, 2 NeuralTextures",
+        "  missing and skipped: 1 original, 2 FaceSwap",
+    ]
+    fewer = [record for record in records if record.name not in splits["test"].fakes]
+    untested = replace(leave_out(fewer, splits, None, on_missing="skip"), missing={})
+    lines = untested.describe().splitlines()
+    assert lines[0].startswith("Held out: nothing. Seen: Deepfakes, Face2Face, FaceSwap, Neural")
+    assert lines[3:] == ["  test   2 original, no manipulated"]
 
 
 def test_a_fold_misses_nothing_unless_told() -> None:

@@ -149,6 +149,7 @@ def test_fixed_draws_are_the_same_in_every_epoch() -> None:
     draws = [Draw(3, 7), Draw(1, 2)]
     sampler = ShardSampler(draws)
     assert list(sampler) == list(sampler) == draws
+    assert sampler.data_source is draws
     assert len(sampler) == 2
 
 

@@ -42,6 +42,8 @@ def test_recall_of_nothing_and_at_a_half():
     scores, labels = torch.tensor([0.5, 0.5, 0.4]), torch.tensor([0, 3, 1])
     recall = recall_by_method(scores, labels, METHODS)
     assert recall == {"original": 0, "Deepfakes": 0, "Face2Face": None, "FaceSwap": 1}
+    alone = recall_by_method(scores[1:2], labels[1:2], METHODS)
+    assert alone == dict.fromkeys(METHODS) | {"FaceSwap": 1}
     # A threshold between two neighbouring float32 numbers tells them apart.
     scores = torch.tensor([0.3, np.nextafter(np.float32(0.3), np.float32(0))])
     between = scores.double().mean().item()

@@ -101,6 +101,18 @@ def test_it_moves_where_bfloat16_would_not() -> None:
     assert torch.equal(naive, torch.ones_like(naive))
 
 
+def test_what_is_compiled_is_the_copy() -> None:
+    class Noted(nn.Linear):
+        def compile(self, *args: object, **kwargs: object) -> None:
+            self.asked = (args, kwargs)
+
+    source = Noted(2, 2)
+    copy = MomentumEncoder(source)
+    copy.compile("some", dynamic=True)
+    assert copy.module.asked == (("some",), {"dynamic": True})
+    assert not hasattr(source, "asked")
+
+
 def test_averaged_statistics_part_a_key_from_its_batch() -> None:
     torch.manual_seed(0)
     source = small_network().double()

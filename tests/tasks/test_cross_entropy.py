@@ -58,6 +58,7 @@ def test_a_task_says_the_labels_of_videos() -> None:
     assert task.labels_of(records("c40", "raw")).tolist() == [2, 0]
     with pytest.raises(ConfigurationError, match="some/original/c50/1 is 3, but there are 3 class"):
         task.labels_of(records("c23", "c50"))
+    assert task.labels_of([]).dtype == torch.int64
     nameless = CrossEntropyTask("scene", "scene", ("indoors", "outdoors"))
     with pytest.raises(ConfigurationError, match="implement label_of"):
         nameless.labels_of(records("c23"))

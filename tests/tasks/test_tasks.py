@@ -72,7 +72,7 @@ def test_what_a_task_is_called_and_of_what_it_is_made(kind: type[Task]) -> None:
 def test_cross_entropy_is_that_of_pytorch(
     kind: type[Task], smoothing: float, weighted: bool
 ) -> None:
-    weights = [1.0 + number for number in range(len(kind().classes))] if weighted else None
+    weights = list(range(1, len(kind().classes) + 1)) if weighted else None
     task = built(kind(label_smoothing=smoothing, class_weights=weights))
     given = features()
     # Logits may be shifted: the logarithm of probabilities does as well.
@@ -80,7 +80,7 @@ def test_cross_entropy_is_that_of_pytorch(
     expected = functional.cross_entropy(
         logits,
         LABELS,
-        weight=None if weights is None else torch.tensor(weights),
+        weight=None if weights is None else torch.tensor(weights, dtype=torch.float32),
         label_smoothing=smoothing,
     )
     step = task.learn(Features(given), LABELS)

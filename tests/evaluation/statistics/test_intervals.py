@@ -193,7 +193,7 @@ def test_resamples_without_a_class_are_dropped_and_counted():
     assert 0 <= interval(found).low <= interval(found).high <= 1
     half = np.repeat([0.7, np.nan], 5)
     assert interval(Estimate(0.5, half, half, 3, ())) is not None
-    rare = np.full(10, np.nan)
+    rare = np.repeat([0.7, np.nan], [4, 6])
     assert interval(Estimate(0.5, rare, rare, 3, ())) is None
 
 
