@@ -188,7 +188,7 @@ class Detector(EvaluationModule):
         if stage != "fit":
             return
         check_training(self.trainer)
-        self.key_encoders.equal_ranks = self.datamodule is not None  # which drops what is left
+        self.key_encoders.equal_ranks = getattr(self.datamodule, "equal_ranks", False)
         self.key_encoders.sync_batch_norm(self, self.network.encoder, self.trainer.world_size)
         if self.compile_encoder:
             for network in (*self.backbone.children(), *self.key_encoders.values()):

@@ -101,7 +101,7 @@ class Faults(TorchDispatchMode):
             self.found.append("convolution in float32")
         if not all(_channels_last(each) for each in (clip, weight)):
             self.found.append("convolution of channels first")
-        chosen = torch._C._select_conv_backend(clip, weight, None, *options)
+        chosen = torch._C._select_conv_backend(clip, weight, None, *options, None)
         if chosen != torch._C._ConvBackend.Cudnn:
             self.found.append(f"convolution by {chosen}")
 
@@ -142,10 +142,13 @@ def cudnn_in_16_bits() -> Iterator[None]:
     """Ask for float16 where bfloat16 is meant, which PyTorch asks the GPU itself about."""
     choose = torch._C._select_conv_backend
 
-    def chosen(clip: Tensor, weight: Tensor, *options: Any, **named: Any) -> Any:
-        if clip.dtype == weight.dtype == torch.bfloat16:
-            clip, weight = clip.half(), weight.half()
-        return choose(clip, weight, *options, **named)
+    def half(value: Any) -> Any:
+        is_meant = isinstance(value, Tensor) and value.dtype == torch.bfloat16
+        return value.half() if is_meant else value
+
+    def chosen(*given: Any, **named: Any) -> Any:  # PyTorch 2.11 itself asks by names
+        named = {name: half(value) for name, value in named.items()}
+        return choose(*map(half, given), **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch._C, "_select_conv_backend", chosen)

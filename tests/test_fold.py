@@ -258,3 +258,12 @@ def test_with_loaders_alone_the_word_of_the_detector_counts(tmp_path: Path) -> N
     for loaders in ((unseen, seen), (seen, unseen)):
         with pytest.raises(ConfigurationError, match="loaders hold FaceSwap"):
             trainer(tmp_path).fit(detector("FaceSwap"), *loaders)
+
+
+def test_ranks_are_equal_where_the_library_makes_the_batches() -> None:
+    class Own(DeepfakeDataModule):
+        def train_dataloader(self) -> Any:
+            return loader([0, 1])
+
+    assert Renamed("none", "FaceSwap").equal_ranks
+    assert not Own("none", "FaceSwap").equal_ranks

@@ -128,6 +128,11 @@ class ClipLoaders(pl.LightningDataModule):
             loader.load_state_dict(self._loaded_place)
         return loader
 
+    @property
+    def equal_ranks(self) -> bool:
+        """Whether all ranks have training batches of one size: not where a subclass makes them."""
+        return type(self).train_dataloader is ClipLoaders.train_dataloader
+
     def val_dataloader(self) -> DataLoader[ClipSample]:
         """Return evenly spread clips of the validation videos."""
         return self._evaluation_loader("val")
