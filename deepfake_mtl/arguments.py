@@ -14,6 +14,9 @@ from deepfake_mtl.errors import ConfigurationError
 PARAMETER: Final = re.compile(r"(?<!`)`(\w+)(?:=\"?([^`\"]*)\"?)?`(?!`)")
 """A parameter in a text, with its value if there is one: ```on_missing="skip"```."""
 
+_NUMBER: Final = re.compile(r"-\.?\d")
+"""How a negative number begins, which is no option."""
+
 _NO_DEFAULT: Final = re.compile(r" \(default: (?:null|\[\])\)|, default: (?:null|\[\])(?=\)$)")
 
 
@@ -139,7 +142,7 @@ class Command:
         others: list[str] = []
         place = own
         for word in words:
-            if word.startswith("-"):
+            if word.startswith("-") and not _NUMBER.match(word):
                 place = own if word.partition("=")[0] in known else others
             place.append(word)
         return own, others

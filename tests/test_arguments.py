@@ -89,6 +89,14 @@ def test_fields_are_options_and_their_defaults_those_of_python() -> None:
     assert given == [Words(Path("here"), ("a",), out=Path("there")), Settings(), Bounds()]
 
 
+def test_negative_numbers_are_values() -> None:
+    given: list[Any] = []
+    words = ["here", "a", "--out=b", "--sweeps", "lr", "-1", "-.5", "--other", "-2"]
+    assert passing(given)(words) == 0
+    assert given[0].sweeps == (["lr", "-1", "-.5"],)
+    assert given[1] == ("--other", "-2")
+
+
 def test_every_kind_of_field() -> None:
     given: list[Any] = []
     words = ["here", "a", "b", "--out=there", "--corpus", "dfdc", "--fast", "--codec=raw"]

@@ -113,7 +113,10 @@ def test_a_training_that_is_killed_again_and_again(tiny_corpus: Path, tmp_path: 
     done = start(words(tiny_corpus, killed, *more, *resume), tmp_path)
     said = output_of(done)
     assert done.returncode == 0, said
-    same(last_of(killed), expected)
+    ended = last_of(killed)
+    for state in (ended, expected):  # they are in folders of their own
+        del state["deepfake_mtl_config"]["trainer"]["default_root_dir"]
+    same(ended, expected)
 
 
 @pytest.mark.slow

@@ -26,3 +26,8 @@ class FullPrecisionModule(nn.Module):
 
         super()._apply(without_rounding, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def without_half(tensor: Tensor) -> Tensor:
+    """Return a tensor of 16 bits in float32, and any other as it is."""
+    return tensor.float() if tensor.dtype in _HALF else tensor

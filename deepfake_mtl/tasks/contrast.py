@@ -9,6 +9,7 @@ from deepfake_mtl.losses import label_informed_info_nce, nearest_key_accuracy
 from deepfake_mtl.metrics.names import NEIGHBOURS
 from deepfake_mtl.metrics.neighbours import neighbour_vote
 from deepfake_mtl.models import KeyQueue, MLPHead, MomentumEncoder
+from deepfake_mtl.models.precision import without_half
 from deepfake_mtl.tasks.base import BINARY, MANIPULATION, Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
@@ -94,7 +95,7 @@ class ContrastiveTask(Task):
             "accuracy": (logits.detach().argmax(dim=1) == labels).float().mean(),
             "nearest_key_accuracy": nearest_key_accuracy(queries, labels, *stored),
         }
-        return TaskStep(loss, functional.cross_entropy(logits.float(), labels), metrics)
+        return TaskStep(loss, functional.cross_entropy(without_half(logits), labels), metrics)
 
     def predict(self, features: Tensor) -> dict[str, Tensor]:
         """See `Task.predict`."""
@@ -113,7 +114,7 @@ class ContrastiveTask(Task):
 
     def validation_metrics(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the loss of the probe; see `Task.validation_metrics`."""
-        return {"probe_loss": functional.cross_entropy(self.probe(features).float(), labels)}
+        return {"probe_loss": functional.cross_entropy(without_half(self.probe(features)), labels)}
 
     def update_keys(self) -> None:
         """Let the key projection follow; once for each step of the optimizer, after it."""

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models.heads import MLPHead
+from deepfake_mtl.models.precision import without_half
 from deepfake_mtl.tasks.base import BINARY, MANIPULATION, Features, Task, TaskStep
 from deepfake_mtl.tasks.moco import MoCoSettings
 
@@ -89,7 +90,7 @@ class CrossEntropyTask(Task):
         return {"loss": self._loss(self.head(features), labels)}
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = logits.float()  # on a GPU, autocast would round likelihoods to 16 bits
+        logits = without_half(logits)  # on a GPU, autocast would round likelihoods as well
         if self.loss is not None:
             loss: Tensor = self.loss(logits, labels)
             return loss

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -99,6 +100,8 @@ def starting_workers() -> Iterator[None]:
     if sys.platform == "win32":
         yield
     else:
+        # Where it is started by what starts the processes, it lets signals through again.
+        resource_tracker.ensure_running()
         signals = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
