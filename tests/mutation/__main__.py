@@ -2,7 +2,7 @@
 
 ``python -m tests.mutation deepfake_mtl/metrics --tests tests/metrics`` changes the code of files or
 folders in one place at a time, and runs the tests that come by there until one fails. What no test
-notices is printed. The guide to contributing says how to read it.
+notices is printed. docs/mutation.md says how to read it, and what was found.
 
 One process imports what is slow to import; each mutant is a fork of it that imports the library,
 one of whose modules is changed on its way, and runs pytest. Needs a system that forks.
