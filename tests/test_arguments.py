@@ -122,7 +122,7 @@ def test_every_kind_of_field() -> None:
     [
         (
             [],
-            "ROOT(, NAMES, --out)?: required, but not given; see deepfake-mtl it --help",
+            "(ROOT(, NAMES, --out)?|NAMES): required, but not given; see deepfake-mtl it --help",
         ),
         (["here", "a", "--out=there", "--size=big"], "--size is 'big': expected int; see"),
         (["here", "a", "--out=there", "--size=3.5"], "--size is '3.5': expected int; see"),
