@@ -19,6 +19,7 @@ from deepfake_mtl.tasks import (
     MoCoSettings,
     Task,
 )
+from tests.models.pools import assert_same_pool
 from tests.worlds import TinyEncoder, loader, trainer
 
 REFUSED = {
@@ -107,13 +108,4 @@ def test_a_deterministic_pool_is_the_pool(
     monkeypatch.setattr(pooling, "_is_refused", lambda _: True)
     generator = torch.Generator().manual_seed(0)
     clip = torch.randint(3, (2, 3, 4, 7, 6), generator=generator).double()
-    ends = []
-    for kind in (nn.MaxPool3d, DeterministicMaxPool3d):
-        pool.__class__ = kind
-        inputs = clip.contiguous(memory_format=layout).requires_grad_()
-        outputs = pool(inputs)
-        weights = torch.arange(outputs.numel()).view(outputs.shape).double()
-        (outputs * weights).sum().backward()
-        ends.append((outputs, inputs.grad))
-    assert torch.equal(ends[0][0], ends[1][0])
-    assert torch.equal(ends[0][1], ends[1][1])
+    assert_same_pool(pool, DeterministicMaxPool3d, clip, layout)

@@ -55,14 +55,15 @@ def cached_headers(
     if None not in found:
         return [each for each in found if each is not None]
     with _alone(path) as kept:
-        found = _find(paths, stamps, _load(path))
+        known = _load(path)
+        found = _find(paths, stamps, known)
         lacking = [place for place, each in enumerate(found) if each is None]
         try:
             for place, header in zip(lacking, read([paths[p] for p in lacking]), strict=True):
                 found[place] = header
         finally:
             if kept and lacking:
-                _save(path, paths, stamps, found)
+                _save(path, known, paths, stamps, found)
     return [each for each in found if each is not None]
 
 
@@ -88,11 +89,12 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _save(
     path: Path,
+    known: Mapping[str, Any],
     paths: Sequence[Path],
     stamps: Sequence[Stamp | None],
     headers: Sequence[Header | None],
 ) -> None:
-    videos = _load(path)
+    videos = dict(known)
     for video, stamp, header in zip(paths, stamps, headers, strict=True):
         if stamp is not None and isinstance(header, VideoInfo):
             videos[str(video)] = [*stamp, *astuple(header)]

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from deepfake_mtl.errors import ConfigurationError
 from deepfake_mtl.models import R3D18, S3D, fold_batch_norm
 from deepfake_mtl.models.flat import FlatMaxPool3d, Operators, PaddedConv3d, use_flat_operators
+from tests.models.pools import assert_same_pool
 
 FLAT: tuple[Operators, ...] = ("flat_norms", "flat", "flat_padded")
 LAST = torch.channels_last_3d
@@ -111,16 +112,7 @@ def test_a_flat_pool_is_the_pool(pool: nn.MaxPool3d, layout: torch.memory_format
     """With ties: of equal values the same one gets the gradient."""
     generator = torch.Generator().manual_seed(0)
     clip = torch.randint(3, (2, 3, 5, 7, 6), generator=generator).double()
-    ends = []
-    for kind in (nn.MaxPool3d, FlatMaxPool3d):
-        pool.__class__ = kind
-        inputs = clip.contiguous(memory_format=layout).requires_grad_()
-        outputs = pool(inputs)
-        weights = torch.arange(outputs.numel()).view(outputs.shape).double()
-        (outputs * weights).sum().backward()
-        ends.append((outputs, inputs.grad))
-    assert torch.equal(ends[0][0], ends[1][0])
-    assert torch.equal(ends[0][1], ends[1][1])
+    assert_same_pool(pool, FlatMaxPool3d, clip, layout)
 
 
 @pytest.fixture
